@@ -1,0 +1,1 @@
+"""Which artifacts exist, and how we know."""

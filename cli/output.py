@@ -1,0 +1,83 @@
+"""How answers and talk reach the terminal: the answer on stdout, everything else on stderr.
+
+Text that came from the network or from a file name is escaped before it is shown, so that no
+file name can move the cursor, change the title or hide itself.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import unicodedata
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from rkfetch.registry.errors import RkfetchError
+
+SCHEMA_VERSION = 1
+
+
+def safe(text: str, *, limit: int = 400) -> str:
+    """Make foreign text fit for a terminal: control and direction marks become ``\\xNN``.
+
+    At most ``limit`` characters are shown, so that a 4,000-character name cannot flood the screen.
+    """
+    shown = "".join(
+        f"\\x{ord(c):02x}" if unicodedata.category(c) in {"Cc", "Cf", "Cs", "Co", "Zl", "Zp"} else c
+        for c in text[: limit + 1]
+    )
+    return shown if len(text) <= limit else shown[:limit] + "…"
+
+
+def emit(text: str) -> None:
+    """Write one line of the answer to stdout."""
+    sys.stdout.write(text + "\n")
+    sys.stdout.flush()
+
+
+def emit_json(value: Mapping[str, Any]) -> None:
+    """Write one JSON object to stdout, on one line, ASCII only (any locale can print it)."""
+    emit(json.dumps({"schema_version": SCHEMA_VERSION, **value}, ensure_ascii=True))
+
+
+def say(text: str = "") -> None:
+    """Talk to the person: one line on stderr."""
+    try:
+        sys.stderr.write(text + "\n")
+    except UnicodeEncodeError:
+        sys.stderr.write(text.encode("ascii", "replace").decode() + "\n")
+    sys.stderr.flush()
+
+
+def say_error(error: RkfetchError) -> None:
+    """Print an error in its three parts: what, why, what to do next."""
+    say(f"error: {safe(error.message, limit=2000)}")
+    for line in error.cause:
+        say(f"  {safe(line, limit=2000)}")
+    if error.hint:
+        say(f"hint: {safe(error.hint, limit=2000)}")
+
+
+def error_json(error: RkfetchError) -> dict[str, Any]:
+    """Return the ``error`` member of a JSON answer."""
+    return {
+        "code": error.exit_code,
+        "kind": error.kind,
+        "message": error.message,
+        "cause": list(error.cause),
+        "hint": error.hint,
+    }
+
+
+def human_bytes(count: int | None) -> str:
+    """Format a size for people, in decimal units as the Hub's pages do: ``1.39 GB``."""
+    if count is None:
+        return "?"
+    size = float(count)
+    for unit in ("B", "kB", "MB"):
+        if size < 1000:
+            return f"{size:.0f} {unit}" if unit == "B" else f"{size:.3g} {unit}"
+        size /= 1000
+    return f"{size:.3g} GB"
