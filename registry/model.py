@@ -198,7 +198,7 @@ class Attribute:
 
 
 def settle(evidence: Iterable[Evidence]) -> dict[str, Attribute]:
-    """Sort observations into attributes: within one, the strongest origin first, then the newest."""
+    """Sort observations into attributes; in each the strongest origin first, then the newest."""
     grouped: dict[str, list[Evidence]] = {}
     for item in evidence:
         grouped.setdefault(item.attribute, []).append(item)
