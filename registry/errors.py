@@ -7,10 +7,10 @@ next (``hint``). Facts stay on the exception as attributes so that neither tests
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
 
 class RkfetchError(Exception):
@@ -24,6 +24,8 @@ class RkfetchError(Exception):
         self.message = message
         self.cause = tuple(cause)
         self.hint = hint
+        self.answer: Mapping[str, Any] | None = None
+        """The JSON answer of a question that failed, as far as it was known."""
 
 
 class UsageError(RkfetchError):

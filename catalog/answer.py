@@ -1,0 +1,232 @@
+"""Answer a reference for a target: which builds there are, and which one to use.
+
+Joins the two halves: the catalog knows what exists, `registry.resolve` decides. Builds whose
+toolkit version nobody wrote down are read by range first, when that could change the answer.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Protocol
+
+from rkfetch.registry.compat import Level
+from rkfetch.registry.errors import (
+    AuthenticationError,
+    ConversionUnavailableError,
+    IntegrityError,
+    NetworkError,
+    UnknownModelError,
+)
+from rkfetch.registry.model import Artifact, Availability, settle
+from rkfetch.registry.refuse import refuse
+from rkfetch.registry.resolve import Policy, resolve
+
+from .measured import measured_memory
+from .models import hub_id, known_model, match, parse_reference, suggest
+from .naming import guess
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from rkfetch.registry.model import Target
+    from rkfetch.registry.resolve import Candidate, Resolution
+
+    from .database import Catalog
+    from .models import FileReference, Reference
+
+MAX_PROBES = 6
+"""Headers read for one question; two range requests each."""
+
+
+class Prober(Protocol):
+    """Reads the header of a remote file and returns the artifact with what it says."""
+
+    def __call__(self, artifact: Artifact) -> Artifact:
+        """Return the artifact with header evidence, and remember it.
+
+        Raises:
+            NetworkError, AuthenticationError, IntegrityError: it could not be read.
+        """
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """What a reference means on a target."""
+
+    reference: Reference
+    model: str | None
+    """The base model's Hub id, or its plain name where the id is not known."""
+    target: Target
+    resolution: Resolution
+    unread: str | None = None
+    """Why headers that would have mattered could not be read."""
+
+    @property
+    def choice(self) -> Candidate | None:
+        """The build to use."""
+        return self.resolution.choice
+
+    def require(self) -> Candidate:
+        """Return the build to use.
+
+        Raises:
+            IncompatibleError, MemoryFitError, UsageError: why there is none.
+        """
+        if self.choice is not None:
+            return self.choice
+        error = refuse(self.reference.text, self.resolution, measured=measured_memory)
+        if self.unread:
+            error.cause = (*error.cause, self.unread)
+        raise error
+
+
+def answer(
+    catalog: Catalog,
+    text: str,
+    target: Target,
+    *,
+    policy: Policy | None = None,
+    prober: Prober | None = None,
+) -> Answer:
+    """Find and judge every build that ``text`` may mean.
+
+    ``prober`` is None offline: unknown builds then stay unknown.
+
+    Raises:
+        UsageError: ``text`` is no reference.
+        UnknownModelError: the catalog knows no such model; with the names that are near.
+        ConversionUnavailableError: the model is known, and nobody has published a build of it.
+    """
+    reference = parse_reference(text)
+    if reference.quant is not None:
+        target = replace(target, quant=reference.quant)
+    rules = policy or Policy()
+    if reference.file is not None:
+        artifacts = [_exact_file(catalog, reference.file)]
+        model = artifacts[0].model
+    else:
+        names = _models(catalog, reference)
+        artifacts, model = catalog.candidates(names), names[0]
+    resolution = resolve(artifacts, target, policy=rules, measured=measured_memory)
+    unread = None
+    if prober is not None:
+        resolution, unread = _with_headers(resolution, artifacts, rules, prober)
+    return Answer(
+        reference=reference,
+        model=(hub_id(model) or model) if model else None,
+        target=target,
+        resolution=resolution,
+        unread=unread,
+    )
+
+
+def _models(catalog: Catalog, reference: Reference) -> Sequence[str]:
+    known = catalog.models()
+    names = match(_name(reference), known)
+    if names:
+        return names
+    near = suggest(_name(reference), known)
+    did_you_mean = f"did you mean {', '.join(near)}?" if near else None
+    known_as = known_model(_name(reference))
+    if known_as is not None:
+        raise ConversionUnavailableError(
+            f"nobody is known to have published a build of {known_as.hub_id or known_as.name}",
+            cause=[f"none of the {len(known)} models in the catalog is this one"],
+            hint="`rkfetch catalog update` looks for new uploads; else it has to be converted "
+            "with rkllm-toolkit on an x86_64 Linux PC"
+            + (f"; or {did_you_mean}" if did_you_mean else ""),
+        )
+    raise UnknownModelError(
+        f"no model called '{_name(reference)}' is known",
+        cause=[f"the catalog knows {len(known)} models"],
+        hint=did_you_mean
+        or "`rkfetch search WORD` looks for names; `rkfetch catalog update` for new uploads",
+    )
+
+
+def _name(reference: Reference) -> str:
+    return (
+        reference.text.rpartition("@")[0] or reference.text if reference.quant else reference.text
+    )
+
+
+def _exact_file(catalog: Catalog, file: FileReference) -> Artifact:
+    """Return the catalog's row for a file named exactly, or what its name alone tells."""
+    known = catalog.artifact(file.source, file.repo, file.path)
+    if known is not None and file.revision in {None, known.revision}:
+        # Who names a file exactly may have it again, whatever became of it.
+        return replace(known, availability=Availability.LISTED)
+    return Artifact(
+        source=file.source,
+        repo=file.repo,
+        path=file.path,
+        revision=file.revision,
+        attributes=settle(guess(file.repo, file.path, source=file.source).evidence),
+    )
+
+
+# --- reading headers where they matter ---------------------------------------------------------
+
+
+def _with_headers(
+    resolution: Resolution, artifacts: Sequence[Artifact], policy: Policy, prober: Prober
+) -> tuple[Resolution, str | None]:
+    """Read unknown builds, most promising first, until something certain is found."""
+    known = {_key(a): a for a in artifacts}
+    unread = None
+    tried: set[tuple[str, str, str]] = set()
+    while len(tried) < MAX_PROBES:
+        wanted = _worth_reading(resolution, tried)
+        if wanted is None:
+            break
+        tried.add(_key(wanted))
+        try:
+            known[_key(wanted)] = prober(wanted)
+        except NetworkError as error:
+            # The next file lies on the same host: asking again would only take longer.
+            unread = f"headers of builds with an unknown toolkit could not be read: {error.message}"
+            break
+        except AuthenticationError:
+            continue
+        except IntegrityError as error:
+            known[_key(wanted)] = replace(
+                wanted, availability=Availability.REJECTED, note=error.message
+            )
+        resolution = resolve(
+            known.values(), resolution.target, policy=policy, measured=measured_memory
+        )
+    return resolution, unread
+
+
+def _key(artifact: Artifact) -> tuple[str, str, str]:
+    return artifact.source, artifact.repo, artifact.path
+
+
+_HEADER_WOULD_TELL = {
+    "toolkit-unknown",
+    "toolkit-disputed",
+    "context-unknown",
+    "platform-unknown",
+}
+
+
+def _worth_reading(resolution: Resolution, tried: set[tuple[str, str, str]]) -> Artifact | None:
+    """Return the build whose header could still change the answer; None if there is none."""
+    choice = resolution.choice
+    if choice is not None and choice.verdict.level in {Level.EXACT, Level.COMPATIBLE}:
+        return None
+    if resolution.target.runtime is None:
+        return None
+    for candidate in (*resolution.ranked, *resolution.refused):
+        artifact = candidate.artifact
+        doubts = {r.rule for r in candidate.verdict.reasons}
+        if (
+            doubts & _HEADER_WOULD_TELL
+            and candidate.verdict.level is not Level.INCOMPATIBLE
+            and artifact.availability is Availability.LISTED
+            and artifact.source in {"huggingface", "modelscope"}
+            and (candidate.refusal is None or candidate.refusal.rule in doubts)
+            and _key(artifact) not in tried
+        ):
+            return artifact
+    return None

@@ -1,0 +1,94 @@
+"""The ``rkfetch`` command's frame: the one place where errors and signals meet people."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import sys
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from types import FrameType
+
+    from rkfetch.registry.errors import RkfetchError
+
+INTERRUPTED = 130
+
+
+class Interrupted(BaseException):
+    """A signal asked the program to stop; raised in the main thread, wherever it is."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name)
+        self.name = name
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run the command line; every way out is an exit code of the documented table."""
+    args = list(sys.argv[1:] if argv is None else argv)
+    debug = "--debug" in args or bool(os.environ.get("RKFETCH_DEBUG"))
+    with _signals():
+        code = _run([a for a in args if a != "--debug"], debug=debug)
+    raise SystemExit(code)
+
+
+def _run(args: list[str], *, debug: bool) -> int:
+    from rkfetch.registry.errors import RkfetchError
+
+    from .app import build_app, with_default_command
+    from .output import say
+
+    try:
+        args = with_default_command(args)
+        build_app(args)(args, prog_name="rkfetch")
+    except SystemExit as stop:
+        return stop.code if isinstance(stop.code, int) else int(stop.code is not None)
+    except Interrupted as stop:
+        say(f"interrupted ({stop.name}); what was downloaded is kept, the same command goes on")
+        return INTERRUPTED
+    except BrokenPipeError:
+        # The reader (`| head`) has seen enough; nothing can be said to it any more.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except RkfetchError as error:
+        return _report(error, args, debug=debug)
+    except Exception as error:  # noqa: BLE001 - the last line before the user
+        unexpected = RkfetchError(
+            f"unexpected {type(error).__name__}: {error}",
+            hint="this is a bug in rkfetch; run it again with --debug and report what is printed",
+        )
+        return _report(unexpected, args, debug=debug)
+    return 0
+
+
+def _report(error: RkfetchError, args: Sequence[str], *, debug: bool) -> int:
+    """Show an error (with ``--json`` as the answer, too) and return its exit code."""
+    from .output import emit_json, error_json, say, say_error
+
+    if debug:
+        import traceback
+
+        say(traceback.format_exc())
+    if "--json" in args:
+        emit_json({**(error.answer or {}), "status": "error", "error": error_json(error)})
+    say_error(error)
+    return error.exit_code
+
+
+@contextlib.contextmanager
+def _signals() -> Iterator[None]:
+    """Turn SIGINT and SIGTERM into one exception, so that partial data is put in order."""
+
+    def stop(number: int, _frame: FrameType | None) -> None:
+        raise Interrupted(signal.Signals(number).name)
+
+    before = {}
+    with contextlib.suppress(ValueError):  # not the main thread: signals are not ours
+        for number in (signal.SIGINT, signal.SIGTERM):
+            before[number] = signal.signal(number, stop)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
