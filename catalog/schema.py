@@ -1,0 +1,185 @@
+"""What the catalog's database looks like, and how an older one becomes the current one.
+
+Migrations are append-only: a published one is never edited. All pending ones run in one
+transaction that begins with the write lock, so that several processes may start at once.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from rkfetch.registry.errors import RkfetchError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from sqlite_utils import Database
+
+BUSY_TIMEOUT_S = 30.0
+
+_TABLES = (
+    """
+    CREATE TABLE meta (
+        key TEXT PRIMARY KEY,
+        value TEXT NOT NULL
+    ) STRICT
+    """,
+    """
+    CREATE TABLE repositories (
+        source TEXT NOT NULL,
+        repo TEXT NOT NULL COLLATE NOCASE,
+        sha TEXT,
+        modified TEXT,
+        listed TEXT NOT NULL,
+        gated INTEGER NOT NULL DEFAULT 0,
+        downloads INTEGER,
+        likes INTEGER,
+        tags TEXT NOT NULL DEFAULT '[]',
+        PRIMARY KEY (source, repo)
+    ) STRICT
+    """,
+    """
+    CREATE TABLE artifacts (
+        id INTEGER PRIMARY KEY,
+        source TEXT NOT NULL,
+        repo TEXT NOT NULL COLLATE NOCASE,
+        path TEXT NOT NULL,
+        revision TEXT,
+        size_bytes INTEGER CHECK (size_bytes >= 0),
+        sha256 TEXT CHECK (length(sha256) = 64),
+        availability TEXT NOT NULL
+            CHECK (availability IN ('listed', 'manual', 'unnamed', 'gone', 'rejected')),
+        gated INTEGER NOT NULL DEFAULT 0,
+        curated INTEGER NOT NULL DEFAULT 0,
+        updated TEXT,
+        note TEXT,
+        model TEXT COLLATE NOCASE,
+        first_seen TEXT,
+        last_seen TEXT
+    ) STRICT
+    """,
+    # The same name with other content is another artifact; content not known yet is one.
+    """
+    CREATE UNIQUE INDEX artifacts_place ON artifacts (source, repo, path, coalesce(sha256, ''))
+    """,
+    "CREATE INDEX artifacts_model ON artifacts (model)",
+    "CREATE INDEX artifacts_sha256 ON artifacts (sha256) WHERE sha256 IS NOT NULL",
+    # What was read from content (header, trailer, log) belongs to the hash, so that it holds
+    # wherever the same content lies; everything else belongs to one artifact.
+    """
+    CREATE TABLE evidence (
+        id INTEGER PRIMARY KEY,
+        artifact_id INTEGER REFERENCES artifacts (id) ON DELETE CASCADE,
+        sha256 TEXT,
+        attribute TEXT NOT NULL,
+        value TEXT NOT NULL,
+        origin TEXT NOT NULL,
+        place TEXT NOT NULL,
+        seen TEXT,
+        CHECK ((artifact_id IS NULL) <> (sha256 IS NULL))
+    ) STRICT
+    """,
+    "CREATE INDEX evidence_artifact ON evidence (artifact_id) WHERE artifact_id IS NOT NULL",
+    "CREATE INDEX evidence_sha256 ON evidence (sha256) WHERE sha256 IS NOT NULL",
+    """
+    CREATE TABLE companions (
+        artifact_id INTEGER NOT NULL REFERENCES artifacts (id) ON DELETE CASCADE,
+        role TEXT NOT NULL,
+        repo TEXT NOT NULL,
+        path TEXT NOT NULL,
+        size_bytes INTEGER,
+        sha256 TEXT,
+        PRIMARY KEY (artifact_id, role, repo, path)
+    ) STRICT
+    """,
+    """
+    CREATE TABLE probes (
+        sha256 TEXT PRIMARY KEY,
+        format TEXT NOT NULL,
+        facts TEXT NOT NULL,
+        seen TEXT NOT NULL
+    ) STRICT
+    """,
+    """
+    CREATE VIRTUAL TABLE names USING fts5 (
+        model, repo, path, words, tokenize = "unicode61 separators '-_./'"
+    )
+    """,
+)
+
+
+def _create(db: Database) -> None:
+    for statement in _TABLES:
+        db.execute(statement)
+
+
+MIGRATIONS: tuple[Callable[[Database], None], ...] = (_create,)
+SCHEMA_VERSION = len(MIGRATIONS)
+
+
+def version_of(conn: sqlite3.Connection) -> int:
+    """Return the schema version of a database; 0 for one without a schema."""
+    return int(conn.execute("PRAGMA user_version").fetchone()[0])
+
+
+@contextmanager
+def writing(conn: sqlite3.Connection) -> Iterator[None]:
+    """Make what happens inside one transaction; inside another one, a part of that.
+
+    The write lock is taken first: a transaction that begins by reading fails at once when
+    another process writes in between, however long the busy timeout is.
+    """
+    if conn.in_transaction:
+        yield
+        return
+    conn.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+    except BaseException:
+        conn.rollback()
+        raise
+    conn.commit()
+
+
+def migrate(conn: sqlite3.Connection, path: Path | None = None) -> None:
+    """Bring a database to the current schema; it stays as it was if a step fails.
+
+    Raises:
+        RkfetchError: the database was written by a newer rkfetch.
+    """
+    # Kept out of the read path: importing sqlite_utils costs over 100 ms.
+    from sqlite_utils import Database
+
+    db = Database(conn, execute_plugins=False)
+    with writing(conn):
+        version = version_of(conn)
+        _refuse_newer(version, path)
+        for step in MIGRATIONS[version:]:
+            step(db)
+        conn.execute(f"PRAGMA user_version = {SCHEMA_VERSION:d}")
+
+
+def known_version(conn: sqlite3.Connection, path: Path) -> int:
+    """Return the schema version of a catalog.
+
+    Raises:
+        RkfetchError: the database was written by a newer rkfetch.
+        sqlite3.DatabaseError: it is no catalog.
+    """
+    version = version_of(conn)
+    _refuse_newer(version, path)
+    if version == 0:
+        raise sqlite3.DatabaseError("it is no catalog")
+    return version
+
+
+def _refuse_newer(version: int, path: Path | None) -> None:
+    if version > SCHEMA_VERSION:
+        raise RkfetchError(
+            f"the catalog was written by a newer rkfetch: {path}",
+            cause=[f"its schema is version {version}, this program knows {SCHEMA_VERSION}"],
+            hint="upgrade rkfetch, or set RKFETCH_HOME to another folder",
+        )

@@ -1,0 +1,438 @@
+"""Change the catalog: record artifacts and evidence, reject content, keep a source in step.
+
+Each call is one transaction that takes the write lock first; several calls inside
+`Writer.transaction` are one. Readers never wait for a writer (WAL).
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import sqlite3
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING, Any
+
+from rkfetch.registry.errors import RkfetchError
+from rkfetch.registry.model import (
+    ATTRIBUTES,
+    Availability,
+    Evidence,
+    Origin,
+    Platform,
+    Quant,
+    settle,
+)
+from rkfetch.registry.versions import as_version
+
+from .files import catalog_path, open_file
+from .schema import writing
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from pathlib import Path
+
+    from sqlite_utils.db import Table
+    from typing_extensions import Self
+
+    from rkfetch.registry.model import Artifact
+
+    from .database import Companion
+
+OF_CONTENT = frozenset({Origin.HEADER, Origin.TRAILER, Origin.LOG})
+"""Origins that speak about bytes, wherever these lie."""
+
+_OF_NAMES = (Origin.FILE_NAME.value, Origin.REPO_NAME.value)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Repository:
+    """One repository as a source listed it."""
+
+    source: str
+    repo: str
+    sha: str | None = None
+    """The commit that the listing was made from."""
+    modified: str | None = None
+    gated: bool = False
+    downloads: int | None = None
+    likes: int | None = None
+    tags: tuple[str, ...] = ()
+
+
+def now() -> str:
+    """Return the present time, RFC 3339 in UTC, to the second."""
+    return datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+class Writer:
+    """The write side of a catalog database; use it as a context manager or close it."""
+
+    def __init__(self, conn: sqlite3.Connection) -> None:
+        # Imported here because it costs over 100 ms, and only writers need it.
+        from sqlite_utils import Database
+
+        self._db = Database(conn, execute_plugins=False)
+        self._conn = conn
+
+    @classmethod
+    def open(cls, path: Path | None = None) -> Self:
+        """Open the user's catalog for writing, or the one at ``path``.
+
+        Raises:
+            RkfetchError: it cannot be written, or a newer rkfetch wrote it.
+        """
+        opened = open_file(path or catalog_path())
+        if opened.read_only:
+            opened.conn.close()
+            raise RkfetchError(
+                "the catalog cannot be written",
+                cause=opened.notices,
+                hint="set RKFETCH_HOME to a folder that you may write to",
+            )
+        return cls(opened.conn)
+
+    def close(self) -> None:
+        """Let go of the database file."""
+        self._conn.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """Make what happens inside one transaction; inside another one, a part of that.
+
+        Raises:
+            RkfetchError: the database refused.
+        """
+        try:
+            with writing(self._conn):
+                yield
+        except sqlite3.DatabaseError as error:
+            raise RkfetchError("the catalog cannot be written", cause=[str(error)]) from error
+
+    def record_artifact(
+        self,
+        artifact: Artifact,
+        *,
+        companions: Iterable[Companion] = (),
+        seen: str | None = None,
+    ) -> int:
+        """Add an artifact with all its evidence, or bring the row of the same place up to date.
+
+        Other content under a name that is known makes a new row; the old one becomes gone.
+        A rejected content stays rejected. New observations replace older ones of the same
+        attribute, origin and place. Returns the row's number.
+        """
+        with self.transaction():
+            row_id = self._place(artifact, seen)
+            self._observe(
+                row_id,
+                artifact.sha256,
+                (e for a in artifact.attributes.values() for e in a.evidence),
+            )
+            for companion in companions:
+                self._table("companions").upsert(
+                    {
+                        "artifact_id": row_id,
+                        "role": companion.role,
+                        "repo": companion.repo,
+                        "path": companion.path,
+                        "size_bytes": companion.size_bytes,
+                        "sha256": companion.sha256,
+                    },
+                    pk=("artifact_id", "role", "repo", "path"),
+                )
+            self._refresh([row_id])
+        return row_id
+
+    def record_evidence(self, artifact: Artifact, evidence: Iterable[Evidence]) -> None:
+        """Add observations about an artifact, which is added if it is not known yet.
+
+        What was read from its content is kept under its SHA-256, where that is known, and so
+        holds wherever the same content lies.
+        """
+        with self.transaction():
+            row_id = self._row_of(artifact) or self.record_artifact(artifact, seen=now())
+            self._observe(row_id, artifact.sha256, evidence)
+            self._refresh(self._holders(row_id, artifact.sha256))
+
+    def reject(self, artifact: Artifact, reason: str, evidence: Iterable[Evidence] = ()) -> None:
+        """Mark an artifact so that it is never offered again, with the reason as its note."""
+        with self.transaction():
+            self.record_evidence(artifact, evidence)
+            row_id = self._row_of(artifact)
+            self._conn.execute(
+                "UPDATE artifacts SET availability = ?, note = ? WHERE id = ?",
+                (Availability.REJECTED.value, reason, row_id),
+            )
+
+    def record_probe(
+        self, sha256: str, form: str, facts: Mapping[str, Any], evidence: Iterable[Evidence]
+    ) -> None:
+        """Remember for ever what the header and trailer of a content say."""
+        with self.transaction():
+            self._table("probes").upsert(
+                {
+                    "sha256": sha256.lower(),
+                    "format": form,
+                    "facts": json.dumps(facts, sort_keys=True),
+                    "seen": now(),
+                },
+                pk="sha256",
+            )
+            self._observe(None, sha256, evidence)
+            self._refresh(self._holders(None, sha256))
+
+    def sync_repository(
+        self,
+        repository: Repository,
+        artifacts: Sequence[tuple[Artifact, Sequence[Companion]]],
+        *,
+        seen: str,
+    ) -> None:
+        """Make the catalog's view of a repository equal to a complete listing of it.
+
+        What the listing no longer has becomes gone; nothing is deleted.
+        """
+        with self.transaction():
+            kept = [
+                self.record_artifact(artifact, companions=companions, seen=seen)
+                for artifact, companions in artifacts
+            ]
+            self._conn.execute(
+                "UPDATE artifacts SET availability = 'gone', note = 'removed upstream' "
+                "WHERE source = ? AND repo = ? AND availability IN ('listed', 'unnamed') "
+                "AND id NOT IN (SELECT value FROM json_each(?))",
+                (repository.source, repository.repo, json.dumps(kept)),
+            )
+            self._table("repositories").upsert(
+                {
+                    "source": repository.source,
+                    "repo": repository.repo,
+                    "sha": repository.sha,
+                    "modified": repository.modified,
+                    "listed": seen,
+                    "gated": int(repository.gated),
+                    "downloads": repository.downloads,
+                    "likes": repository.likes,
+                    "tags": json.dumps(repository.tags),
+                },
+                pk=("source", "repo"),
+            )
+
+    def drop_repository(self, source: str, repo: str, *, note: str) -> None:
+        """Mark everything of a repository that its source no longer has as gone."""
+        with self.transaction():
+            self._conn.execute(
+                "UPDATE artifacts SET availability = 'gone', note = ? WHERE source = ? "
+                "AND repo = ? AND availability IN ('listed', 'unnamed')",
+                (note, source, repo),
+            )
+            self._conn.execute(
+                "DELETE FROM repositories WHERE source = ? AND repo = ?", (source, repo)
+            )
+
+    def set_meta(self, key: str, value: str) -> None:
+        """Keep a fact about the catalog itself."""
+        with self.transaction():
+            self._table("meta").upsert({"key": key, "value": value}, pk="key")
+
+    def _table(self, name: str) -> Table:
+        return self._db.table(name)
+
+    def _place(self, artifact: Artifact, seen: str | None) -> int:
+        """Find or make the row of an artifact's place and content, and update what it says."""
+        rows = self._conn.execute(
+            "SELECT id, sha256, availability FROM artifacts WHERE source = ? AND repo = ? "
+            "AND path = ? ORDER BY availability = 'gone', id DESC",
+            (artifact.source, artifact.repo, artifact.path),
+        ).fetchall()
+        sha256 = artifact.sha256.lower() if artifact.sha256 else None
+        row = _same_content(rows, sha256)
+        if sha256 is not None and artifact.availability is Availability.LISTED:
+            self._conn.executemany(
+                "UPDATE artifacts SET availability = 'gone', "
+                "note = 'replaced upstream by other content' WHERE id = ?",
+                [(r["id"],) for r in rows if r["sha256"] not in {None, sha256}],
+            )
+        if row is None:
+            return self._insert(artifact, sha256, seen)
+        rejected = row["availability"] == "rejected" and row["sha256"] == sha256
+        self._conn.execute(
+            "UPDATE artifacts SET revision = ?, size_bytes = coalesce(?, size_bytes), "
+            "sha256 = coalesce(?, sha256), gated = ?, curated = max(curated, ?), "
+            "updated = coalesce(?, updated), last_seen = coalesce(?, last_seen) WHERE id = ?",
+            (
+                artifact.revision,
+                artifact.size_bytes,
+                sha256,
+                int(artifact.gated),
+                int(artifact.curated),
+                artifact.updated,
+                seen,
+                row["id"],
+            ),
+        )
+        if not rejected:
+            self._conn.execute(
+                "UPDATE artifacts SET availability = ?, note = ? WHERE id = ?",
+                (artifact.availability.value, artifact.note, row["id"]),
+            )
+        return int(row["id"])
+
+    def _insert(self, artifact: Artifact, sha256: str | None, seen: str | None) -> int:
+        table = self._table("artifacts").insert(
+            {
+                "source": artifact.source,
+                "repo": artifact.repo,
+                "path": artifact.path,
+                "revision": artifact.revision,
+                "size_bytes": artifact.size_bytes,
+                "sha256": sha256,
+                "availability": artifact.availability.value,
+                "gated": int(artifact.gated),
+                "curated": int(artifact.curated),
+                "updated": artifact.updated,
+                "note": artifact.note,
+                "first_seen": seen,
+                "last_seen": seen,
+            }
+        )
+        return int(str(table.last_pk))
+
+    def _row_of(self, artifact: Artifact) -> int | None:
+        rows = self._conn.execute(
+            "SELECT id, sha256, availability FROM artifacts WHERE source = ? AND repo = ? "
+            "AND path = ? ORDER BY availability = 'gone', id DESC",
+            (artifact.source, artifact.repo, artifact.path),
+        ).fetchall()
+        row = _same_content(rows, artifact.sha256.lower() if artifact.sha256 else None)
+        return None if row is None else int(row["id"])
+
+    def _holders(self, row_id: int | None, sha256: str | None) -> list[int]:
+        rows = self._conn.execute(
+            "SELECT id FROM artifacts WHERE id = ? OR sha256 = ?",
+            (row_id, sha256.lower() if sha256 else None),
+        )
+        return [int(row["id"]) for row in rows]
+
+    def _observe(
+        self, row_id: int | None, sha256: str | None, evidence: Iterable[Evidence]
+    ) -> None:
+        """Add observations; those of the same attribute, origin and place make room."""
+        fresh = list(dict.fromkeys(e for e in map(_canonical, evidence) if e is not None))
+        if row_id is not None and any(e.origin.value in _OF_NAMES for e in fresh):
+            # A name is read as a whole: what an older reading of it found is void.
+            self._conn.execute(
+                "DELETE FROM evidence WHERE artifact_id = ? AND origin IN (?, ?)",
+                (row_id, *_OF_NAMES),
+            )
+        rows = []
+        for item in fresh:
+            by_content = sha256 is not None and (item.origin in OF_CONTENT or row_id is None)
+            owner = (None, str(sha256).lower()) if by_content else (row_id, None)
+            rows.append(
+                {
+                    "artifact_id": owner[0],
+                    "sha256": owner[1],
+                    "attribute": item.attribute,
+                    "value": item.value,
+                    "origin": item.origin.value,
+                    "place": item.place,
+                    "seen": item.seen,
+                }
+            )
+        self._conn.executemany(
+            "DELETE FROM evidence WHERE artifact_id IS :artifact_id AND sha256 IS :sha256 "
+            "AND attribute = :attribute AND origin = :origin AND place = :place",
+            rows,
+        )
+        self._table("evidence").insert_all(rows)
+
+    def _refresh(self, ids: Iterable[int]) -> None:
+        """Bring what is derived from evidence up to date: the model, and the search index."""
+        for row_id in ids:
+            row = self._conn.execute("SELECT * FROM artifacts WHERE id = ?", (row_id,)).fetchone()
+            model = self._model(row_id, row["sha256"])
+            self._conn.execute("UPDATE artifacts SET model = ? WHERE id = ?", (model, row_id))
+            self._conn.execute("DELETE FROM names WHERE rowid = ?", (row_id,))
+            self._conn.execute(
+                "INSERT INTO names (rowid, model, repo, path, words) VALUES (?, ?, ?, ?, ?)",
+                (
+                    row_id,
+                    model or "",
+                    row["repo"],
+                    row["path"],
+                    split_words(f"{model or ''} {row['repo']} {row['path']}"),
+                ),
+            )
+
+    def _model(self, row_id: int, sha256: str | None) -> str | None:
+        rows = self._conn.execute(
+            "SELECT * FROM evidence WHERE attribute = 'model' AND (artifact_id = ? OR sha256 = ?)",
+            (row_id, sha256),
+        )
+        settled = settle(
+            Evidence(
+                attribute="model",
+                value=row["value"],
+                origin=Origin(row["origin"]),
+                place=row["place"],
+                seen=row["seen"],
+            )
+            for row in rows
+        )
+        contenders = settled["model"].contenders if settled else ()
+        return contenders[0] if contenders else None
+
+
+def split_words(text: str) -> str:
+    """Part letters from digits, so that ``qwen 2.5`` finds ``Qwen2.5``."""
+    return re.sub(r"(?<=[a-z])(?=\d)|(?<=\d)(?=[a-z])", " ", text.lower())
+
+
+def _same_content(rows: Sequence[sqlite3.Row], sha256: str | None) -> sqlite3.Row | None:
+    """Choose the row that an observation of this content belongs to.
+
+    A row whose content is unknown takes any; an observation without a hash belongs to the
+    row that counts now.
+    """
+    for wanted in (sha256, None):
+        for row in rows:
+            if row["sha256"] == wanted:
+                return row
+    return rows[0] if rows and sha256 is None else None
+
+
+def _canonical(item: Evidence) -> Evidence | None:
+    """Parse one observation at the border; None if its value means nothing to us."""
+    value = item.value.strip()
+    if item.attribute not in ATTRIBUTES or not value:
+        return None
+    try:
+        read = _READERS.get(item.attribute, str)(value)
+    except ValueError:
+        return None
+    return None if read is None else replace(item, value=str(read))
+
+
+def _number(text: str) -> str:
+    return f"{float(text):g}"
+
+
+_READERS: Mapping[str, Any] = {
+    "toolkit": as_version,
+    "platform": lambda text: Platform(text.lower()).value,
+    "quant": Quant.read,
+    "context": int,
+    "npu_cores": int,
+    "opt_level": int,
+    "hybrid_ratio": _number,
+    "params_b": _number,
+}
