@@ -1,0 +1,149 @@
+"""Say in our words what went wrong on the network, and whether trying again can help."""
+
+from __future__ import annotations
+
+import errno
+import re
+import socket
+import ssl
+import time
+from contextlib import contextmanager
+from email.utils import parsedate_to_datetime
+from typing import TYPE_CHECKING
+
+from . import addresses
+from .errors import NetworkError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    import httpx
+
+_MAY_HEAL = {408, 425, 429, 500, 502, 503, 504, 507, 509, 520, 521, 522, 523, 524, 529}
+_RATE_LIMIT = re.compile(r'"[^"]*"\s*((?:;\s*\w+\s*=\s*\d+\s*)+)')
+_OLDEST_PLAUSIBLE = 1_700_000_000
+"""November 2023, before rkfetch existed: a clock that says less is wrong."""
+
+
+class TransientError(NetworkError):
+    """A failure that may heal when the request is repeated."""
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        retry_after_s: float | None = None,
+        cause: Sequence[str] = (),
+        hint: str | None = None,
+    ) -> None:
+        super().__init__(message, cause=cause, hint=hint)
+        self.retry_after_s = retry_after_s
+        """Seconds that the server asks to wait; None leaves it to us."""
+
+
+def failure_of_status(
+    status: int, headers: Mapping[str, str], where: str, now: float
+) -> TransientError | None:
+    """Return the failure that a status means, if it may heal; header names are in lower case."""
+    if status not in _MAY_HEAL:
+        return None
+    message = f"{where} answered {status}"
+    if status == 429:
+        message = f"{where} asks to slow down (429)"
+    return TransientError(message, retry_after_s=ordered_wait_s(headers, now))
+
+
+def ordered_wait_s(headers: Mapping[str, str], now: float) -> float | None:
+    """Read how long a server asks to wait: ``Retry-After``, else an exhausted ``RateLimit``."""
+    text = headers.get("retry-after", "").strip()
+    if text.isascii() and text.isdigit():
+        return float(text)
+    if text:
+        try:
+            return max(0.0, parsedate_to_datetime(text).timestamp() - now)
+        except ValueError:
+            pass
+    waits = []
+    for match in _RATE_LIMIT.finditer(headers.get("ratelimit", "")):
+        items = dict(re.findall(r"(\w+)\s*=\s*(\d+)", match[1]))
+        if items.get("r") == "0" and "t" in items:
+            # The window ends within that second.
+            waits.append(float(items["t"]) + 1)
+    return max(waits, default=None)
+
+
+@contextmanager
+def translated(url: str) -> Iterator[None]:
+    """Turn what httpx raises in the block into our errors."""
+    import httpx
+
+    try:
+        yield
+    except httpx.InvalidURL as error:
+        raise NetworkError(f"'{url[:200]}' is not an address that can be asked") from error
+    except httpx.TransportError as error:
+        raise _translate(error, url) from error
+
+
+def _translate(error: httpx.TransportError, url: str) -> NetworkError:
+    import httpx
+
+    host = addresses.origin(url)[1]
+    failure: NetworkError
+    match error:
+        case httpx.ConnectTimeout():
+            failure = TransientError(f"{host} did not answer in time", cause=["no connection"])
+        case httpx.TimeoutException():
+            failure = TransientError(f"{host} stalled", cause=["no byte came within the time-out"])
+        case httpx.ProxyError():
+            failure = TransientError(
+                f"the proxy refused to reach {host}",
+                cause=[str(error)],
+                hint="see HTTPS_PROXY, HTTP_PROXY, ALL_PROXY and NO_PROXY",
+            )
+        case httpx.ConnectError():
+            failure = _no_connection(error, host)
+        case httpx.UnsupportedProtocol() | httpx.LocalProtocolError():
+            failure = NetworkError(f"{addresses.shown(url)} cannot be asked", cause=[str(error)])
+        case _:
+            failure = TransientError(f"the connection to {host} broke", cause=[_reason(error)])
+    return failure
+
+
+def _no_connection(error: httpx.ConnectError, host: str) -> NetworkError:
+    for inner in _chain(error):
+        if isinstance(inner, ssl.SSLCertVerificationError):
+            return _bad_certificate(inner, host)
+        if isinstance(inner, ssl.SSLError):
+            return TransientError(f"no secure connection to {host}", cause=[_reason(error)])
+        if isinstance(inner, socket.gaierror):
+            return TransientError(
+                f"the name {host} cannot be resolved",
+                cause=[inner.strerror or str(inner)],
+                hint="check the network; a mirror can be named with HF_ENDPOINT",
+            )
+        if isinstance(inner, ConnectionRefusedError):
+            return TransientError(f"{host} refused the connection")
+        if isinstance(inner, OSError) and inner.errno in {errno.ENETUNREACH, errno.EHOSTUNREACH}:
+            return TransientError(f"{host} cannot be reached", cause=[_reason(error)])
+    return TransientError(f"no connection to {host}", cause=[_reason(error)])
+
+
+def _bad_certificate(error: ssl.SSLCertVerificationError, host: str) -> NetworkError:
+    hint = "a company's own authority can be named with SSL_CERT_FILE"
+    if time.time() < _OLDEST_PLAUSIBLE:
+        hint = "this machine's clock is wrong: set it (`timedatectl`), then try again"
+    return NetworkError(
+        f"the certificate of {host} is not valid", cause=[error.verify_message], hint=hint
+    )
+
+
+def _chain(error: BaseException) -> Iterator[BaseException]:
+    inner: BaseException | None = error
+    while inner is not None:
+        yield inner
+        inner = inner.__cause__ or inner.__context__
+
+
+def _reason(error: BaseException) -> str:
+    return next((str(inner) for inner in _chain(error) if str(inner)), type(error).__name__)

@@ -1,0 +1,432 @@
+"""Ask servers politely: our redirect rules, failures in our words, retries that end.
+
+httpx does the talking; nothing of it crosses this module. A body is never decoded, because a
+range and a checksum are about the bytes that the server keeps.
+"""
+
+from __future__ import annotations
+
+import os
+import random as random_module
+import ssl
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING, Literal
+
+from . import addresses
+from .errors import IntegrityError, NetworkError, OfflineError, UsageError
+from .failures import TransientError, failure_of_status, translated
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+    from types import TracebackType
+
+    import httpx
+    from typing_extensions import Self
+
+__all__ = ["Http", "Reply", "Response", "Retries", "RetryPolicy", "TransientError"]
+
+MAX_REDIRECTS = 10
+_REDIRECTS = {301, 302, 303, 307, 308}
+_PROXY_VARIABLES = ("HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY")
+_TRUE = {"1", "true", "yes", "on"}
+
+Follow = Literal["any", "same-origin"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RetryPolicy:
+    """How often to try again, and how long to wait before that."""
+
+    attempts: int = 5
+    """Tries in a row that got nowhere, until the failure is final."""
+    first_wait_s: float = 0.5
+    longest_wait_s: float = 20
+    longest_ordered_wait_s: float = 310
+    """The Hub counts requests in windows of 300 s; a server that orders more is not waited for."""
+
+
+class Retries:
+    """Counts tries that got nowhere, waits between them, and ends them."""
+
+    def __init__(
+        self,
+        policy: RetryPolicy,
+        *,
+        sleep: Callable[[float], object],
+        random: Callable[[], float],
+        waiting: Callable[[str, float], object] | None = None,
+        hint: str | None = None,
+    ) -> None:
+        self._policy = policy
+        self._sleep = sleep
+        self._random = random
+        self._waiting = waiting
+        self._hint = hint
+        self._failures = 0
+
+    def progressed(self) -> None:
+        """Start counting anew: the last try got somewhere."""
+        self._failures = 0
+
+    def pause(self, error: TransientError) -> None:
+        """Wait before the next try.
+
+        Raises:
+            NetworkError: there is no next try.
+        """
+        self._failures += 1
+        ordered = error.retry_after_s
+        if self._failures >= self._policy.attempts:
+            tries = f"gave up after {self._failures} tries without progress"
+            raise NetworkError(
+                error.message, cause=[*error.cause, tries], hint=self._hint or error.hint
+            ) from error
+        if ordered is not None and ordered > self._policy.longest_ordered_wait_s:
+            asked = f"the server asks to wait {ordered:.0f} s"
+            raise NetworkError(
+                error.message, cause=[*error.cause, asked], hint=self._hint or error.hint
+            ) from error
+        wait_s = self._own_wait_s() if ordered is None else ordered
+        if wait_s > 0:
+            if self._waiting is not None:
+                self._waiting(error.message, wait_s)
+            self._sleep(wait_s)
+
+    def _own_wait_s(self) -> float:
+        doubled = self._policy.first_wait_s * 2.0 ** (self._failures - 1)
+        return min(doubled, self._policy.longest_wait_s) * (0.5 + self._random() / 2)
+
+
+class Response:
+    """One answer whose body is still on the wire."""
+
+    def __init__(self, raw: httpx.Response, *, redirect: str | None) -> None:
+        self._raw = raw
+        self.status = raw.status_code
+        self.url = str(raw.url)
+        self.redirect = redirect
+        """Where the answer leads, if it is a redirect that was not followed."""
+
+    def header(self, name: str) -> str | None:
+        """Return a header; None if the answer lacks it."""
+        value: str | None = self._raw.headers.get(name)
+        return value
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """All headers, their names in lower case."""
+        return {name.lower(): value for name, value in self._raw.headers.items()}
+
+    @property
+    def length(self) -> int | None:
+        """Bytes that the body is announced to have; None if nothing sensible is."""
+        text = self.header("content-length") or ""
+        return int(text) if text.isascii() and text.isdigit() else None
+
+    def chunks(self) -> Iterator[bytes]:
+        """Yield the body as it arrives.
+
+        Raises:
+            TransientError: the connection broke, ended early or stalled.
+            IntegrityError: the body is compressed, although that was not asked for.
+        """
+        encoding = (self.header("content-encoding") or "identity").strip().lower()
+        if encoding not in {"identity", ""}:
+            raise IntegrityError(
+                f"{addresses.shown(self.url)} came compressed",
+                expected="the bytes of the file",
+                actual=f"Content-Encoding: {encoding}",
+                cause=["a server or proxy on the way changes files"],
+            )
+        with translated(self.url):
+            yield from self._raw.iter_raw()
+
+    def read(self, max_bytes: int) -> bytes:
+        """Return the body, at most ``max_bytes`` of it; the rest is left on the wire."""
+        body = bytearray()
+        for chunk in self.chunks():
+            body += chunk
+            if len(body) >= max_bytes:
+                break
+        return bytes(body[:max_bytes])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reply:
+    """One answer, complete."""
+
+    status: int
+    url: str
+    headers: Mapping[str, str]
+    """Names in lower case."""
+    body: bytes
+    redirect: str | None
+    """Where it leads, if it is a redirect that was not followed."""
+
+
+class Http:
+    """A client for one endpoint and everything that it redirects to. May be used by threads.
+
+    Args:
+        token: sent to the endpoint's own origin, if `addresses.token_fits` it, and nowhere else.
+        endpoint: what the token is for; by default ``HF_ENDPOINT``, else huggingface.co.
+        connect_timeout_s: for a connection to come about.
+        stall_timeout_s: without a single byte; ``HF_HUB_DOWNLOAD_TIMEOUT``, else 30. There is no
+            limit on the whole of a transfer.
+        offline: refuse every request; by default what ``HF_HUB_OFFLINE`` says.
+        clock: seconds since 1970.
+    """
+
+    def __init__(
+        self,
+        *,
+        token: str | None = None,
+        endpoint: str | None = None,
+        connect_timeout_s: float = 10,
+        stall_timeout_s: float | None = None,
+        offline: bool | None = None,
+        policy: RetryPolicy | None = None,
+        clock: Callable[[], float] = time.time,
+        sleep: Callable[[float], object] = time.sleep,
+        random: Callable[[], float] = random_module.random,
+    ) -> None:
+        self._connect_timeout_s = connect_timeout_s
+        self._stall_timeout_s = stall_timeout_s or _stall_timeout_from_environment()
+        self._offline = _is_offline() if offline is None else offline
+        self._policy = policy or RetryPolicy()
+        self._clock = clock
+        self._sleep = sleep
+        self._random = random
+        self._client: httpx.Client | None = None
+        home = endpoint or os.environ.get("HF_ENDPOINT") or "https://huggingface.co"
+        self._token = token if token and addresses.token_fits(home) else None
+        self._token_origin = addresses.origin(home) if self._token else None
+        self._by_proxy = any(
+            os.environ.get(n) or os.environ.get(n.lower()) for n in _PROXY_VARIABLES
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close all connections."""
+        if self._client is not None:
+            self._client.close()
+            self._client = None
+
+    def has_token_for(self, url: str) -> bool:
+        """Tell whether requests to this URL carry a token."""
+        return self._token_origin is not None and addresses.origin(url) == self._token_origin
+
+    @contextmanager
+    def open(
+        self,
+        method: str,
+        url: str,
+        *,
+        headers: Mapping[str, str] | None = None,
+        follow: Follow = "any",
+    ) -> Iterator[Response]:
+        """Ask once, following redirects, and give the answer, whatever its status.
+
+        The body is read by the caller; leaving the block closes the connection if any is left.
+        With ``follow="same-origin"`` a redirect to elsewhere is the answer.
+
+        Raises:
+            TransientError: the network failed in a way that may heal.
+            NetworkError: it failed in another way, or a redirect was refused.
+            OfflineError: the network is switched off.
+        """
+        wanted = dict(headers or {})
+        for _ in range(MAX_REDIRECTS + 1):
+            raw = self._send(method, url, wanted)
+            try:
+                target = self._redirect(raw, url)
+                if target is None:
+                    yield Response(raw, redirect=None)
+                    return
+                elsewhere = addresses.origin(target) != addresses.origin(url)
+                if elsewhere and follow == "same-origin":
+                    yield Response(raw, redirect=target)
+                    return
+            finally:
+                raw.close()
+            if elsewhere:
+                wanted = _without_secrets(wanted)
+            url = target
+        raise NetworkError(
+            f"{addresses.shown(url)} redirects in circles",
+            cause=[f"{MAX_REDIRECTS} redirects were followed"],
+        )
+
+    def request(
+        self,
+        method: str,
+        url: str,
+        *,
+        headers: Mapping[str, str] | None = None,
+        follow: Follow = "any",
+        max_bytes: int = 1 << 20,
+        waiting: Callable[[str, float], object] | None = None,
+    ) -> Reply:
+        """Ask for something small, as often as it takes within the policy.
+
+        Answers that repeating cannot change (such as 404) are returned; ``waiting`` is told why
+        and how many seconds it waits between tries.
+
+        Raises:
+            NetworkError: it failed for good.
+            OfflineError: the network is switched off.
+        """
+        retries = self.retries(waiting=waiting)
+        while True:
+            try:
+                return self._request_once(method, url, headers, follow, max_bytes)
+            except TransientError as error:  # noqa: PERF203 - trying again is the point
+                retries.pause(error)
+
+    def _request_once(
+        self,
+        method: str,
+        url: str,
+        headers: Mapping[str, str] | None,
+        follow: Follow,
+        max_bytes: int,
+    ) -> Reply:
+        with self.open(method, url, headers=headers, follow=follow) as response:
+            self.raise_if_transient(response)
+            return Reply(
+                status=response.status,
+                url=response.url,
+                headers=response.headers,
+                body=b"" if method == "HEAD" else response.read(max_bytes),
+                redirect=response.redirect,
+            )
+
+    def retries(
+        self,
+        *,
+        waiting: Callable[[str, float], object] | None = None,
+        hint: str | None = None,
+    ) -> Retries:
+        """Return a counter of tries by this client's policy; ``hint`` ends the final error."""
+        return Retries(
+            self._policy, sleep=self._sleep, random=self._random, waiting=waiting, hint=hint
+        )
+
+    def raise_if_transient(self, response: Response) -> None:
+        """Raise what an answer says about trying again later (408, 425, 429, 5xx)."""
+        failure = failure_of_status(
+            response.status, response.headers, addresses.shown(response.url), self._clock()
+        )
+        if failure is not None:
+            raise failure
+
+    def _send(self, method: str, url: str, headers: Mapping[str, str]) -> httpx.Response:
+        if self._offline:
+            raise OfflineError(
+                f"{addresses.shown(url)} was not asked: the network is switched off",
+                hint="leave out --offline, and unset HF_HUB_OFFLINE",
+            )
+        all_headers = {"User-Agent": _user_agent(), "Accept-Encoding": "identity", **headers}
+        if self.has_token_for(url):
+            all_headers.setdefault("Authorization", f"Bearer {self._token}")
+        with translated(url):
+            client = self._opened()
+            request = client.build_request(method, url, headers=all_headers)
+            return client.send(request, stream=True, follow_redirects=False)
+
+    def _redirect(self, raw: httpx.Response, url: str) -> str | None:
+        if raw.status_code not in _REDIRECTS:
+            return None
+        location: str | None = raw.headers.get("location")
+        if not location:
+            raise NetworkError(f"{addresses.shown(url)} redirects to nowhere")
+        return addresses.follow(url, location, resolve_names=not self._by_proxy)
+
+    def _opened(self) -> httpx.Client:
+        if self._client is None:
+            import httpx
+
+            timeout = httpx.Timeout(self._stall_timeout_s, connect=self._connect_timeout_s)
+            try:
+                self._client = httpx.Client(timeout=timeout, verify=_tls_context())
+            except (ImportError, ValueError) as error:
+                raise UsageError(
+                    "the proxy that the environment names cannot be used",
+                    cause=[str(error)],
+                    hint="see HTTPS_PROXY, HTTP_PROXY and ALL_PROXY; "
+                    "SOCKS needs `pip install socksio`",
+                ) from error
+        return self._client
+
+
+def _without_secrets(headers: Mapping[str, str]) -> dict[str, str]:
+    secret = {"authorization", "cookie", "proxy-authorization"}
+    return {name: value for name, value in headers.items() if name.lower() not in secret}
+
+
+def _tls_context() -> ssl.SSLContext:
+    """Trust what the user's bundle says, else the system's and Mozilla's authorities together.
+
+    The system's hold what a company added; a small board may have none at all.
+    """
+    for name in ("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
+        place = os.environ.get(name)
+        if not place:
+            continue
+        try:
+            if os.path.isdir(place):  # noqa: PTH112 - ssl takes text
+                return ssl.create_default_context(capath=place)
+            return ssl.create_default_context(cafile=place)
+        except OSError as error:  # ssl.SSLError is one
+            raise UsageError(
+                f"{name} names certificates that cannot be read", cause=[f"{place}: {error}"]
+            ) from error
+    import certifi
+
+    context = ssl.create_default_context()
+    context.load_verify_locations(certifi.where())
+    return context
+
+
+def _stall_timeout_from_environment() -> float:
+    text = os.environ.get("HF_HUB_DOWNLOAD_TIMEOUT", "")
+    try:
+        seconds = float(text)
+    except ValueError:
+        return 30
+    return seconds if 0 < seconds < float("inf") else 30
+
+
+def _is_offline() -> bool:
+    return os.environ.get("HF_HUB_OFFLINE", "").strip().lower() in _TRUE
+
+
+@lru_cache(maxsize=1)
+def _user_agent() -> str:
+    import platform
+
+    return f"rkfetch/{rkfetch_version()}; python/{platform.python_version()}"
+
+
+@lru_cache(maxsize=1)
+def rkfetch_version() -> str:
+    """Return the installed version of rkfetch."""
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return version("rkfetch")
+    except PackageNotFoundError:
+        return "0"

@@ -1,0 +1,397 @@
+"""Find where a file of a source lives, and read pieces of it there."""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import quote, urlsplit
+
+from . import addresses
+from .errors import AuthenticationError, IntegrityError, NetworkError, UnknownModelError, UsageError
+from .failures import TransientError
+from .model import Availability
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from .http import Http, Reply, Response
+    from .model import Artifact
+
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+_CONTENT_RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+|\*)")
+_MOST_WITHOUT_RANGES = 8 << 20
+"""Bytes that may be read and dropped to reach a piece on a server that ignores ranges."""
+
+
+def endpoint() -> str:
+    """Return the Hub's base URL without a slash at its end: ``HF_ENDPOINT``, else huggingface.co.
+
+    Raises:
+        UsageError: ``HF_ENDPOINT`` is no http(s) URL.
+    """
+    return _base_url("HF_ENDPOINT", "https://huggingface.co")
+
+
+def modelscope_endpoint() -> str:
+    """Return ModelScope's base URL: ``RKFETCH_MODELSCOPE_ENDPOINT``, else www.modelscope.cn."""
+    return _base_url("RKFETCH_MODELSCOPE_ENDPOINT", "https://www.modelscope.cn")
+
+
+def _base_url(variable: str, default: str) -> str:
+    url = (os.environ.get(variable) or default).strip().rstrip("/")
+    try:
+        parts = urlsplit(url)
+        valid = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        valid = False
+    if not valid:
+        raise UsageError(
+            f"{variable} is '{url}', which is not an address", hint=f"an example: {default}"
+        )
+    return url
+
+
+def hub_token() -> str | None:
+    """Return the user's Hub token from where Hugging Face's tools keep it.
+
+    ``HF_TOKEN``, ``HUGGING_FACE_HUB_TOKEN``, else the file that ``hf auth login`` writes.
+
+    Raises:
+        UsageError: what is there cannot be a token.
+    """
+    token = os.environ.get("HF_TOKEN") or os.environ.get("HUGGING_FACE_HUB_TOKEN")
+    if not token and os.environ.get("HF_HUB_DISABLE_IMPLICIT_TOKEN", "") not in {"1", "true"}:
+        try:
+            token = _token_file().read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError):
+            return None
+    token = (token or "").strip()
+    if not re.fullmatch(r"[\x21-\x7e]*", token):
+        raise UsageError("the Hugging Face token contains characters that no token has")
+    return token or None
+
+
+def _token_file() -> Path:
+    named = os.environ.get("HF_TOKEN_PATH")
+    if named:
+        return Path(named)
+    home = os.environ.get("HF_HOME")
+    if not home:
+        cache = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")  # noqa: PTH111 - without HOME, pathlib raises
+        home = f"{cache}/huggingface"
+    return Path(home) / "token"
+
+
+def resolve_url(
+    repo: str, path: str, revision: str | None = None, *, source: str = "huggingface"
+) -> str:
+    """Return the address under which a source gives out a file.
+
+    A ``source`` other than the known hubs has its base URL as ``repo``, and no revisions.
+
+    Raises:
+        UnknownModelError: the source has no addresses.
+        IntegrityError: the path could lead out of its repository.
+    """
+    parts = path.split("/")
+    if any(part in {"", ".", ".."} for part in parts):
+        raise IntegrityError(f"'{path[:200]}' is not the path of a file in a repository")
+    file = "/".join(quote(part, safe="") for part in parts)
+    if source == "huggingface":
+        at = quote(revision or "main", safe="")
+        return f"{endpoint()}/{_quoted_repo(repo)}/resolve/{at}/{file}"
+    if source == "modelscope":
+        at = quote(revision or "master", safe="")
+        return f"{modelscope_endpoint()}/models/{_quoted_repo(repo)}/resolve/{at}/{file}"
+    if repo.startswith(("http://", "https://")):
+        return f"{repo.rstrip('/')}/{file}"
+    raise UnknownModelError(
+        f"{repo}/{path} cannot be downloaded by rkfetch",
+        hint="fetch it by hand, then: rkfetch import FILE",
+    )
+
+
+def _quoted_repo(repo: str) -> str:
+    return "/".join(quote(part, safe="") for part in repo.split("/"))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Remote:
+    """Where a file can be had now, and what its source says about it."""
+
+    url: str
+    """May be signed, and then stops working after a while."""
+    size_bytes: int | None = None
+    sha256: str | None = None
+    commit: str | None = None
+    etag: str | None = None
+    """Of the answer that led here, which need not be the ETag of the content."""
+
+
+def locate(
+    http: Http,
+    artifact: Artifact,
+    *,
+    waiting: Callable[[str, float], object] | None = None,
+) -> Remote:
+    """Ask the source where an artifact's content is, without asking for content.
+
+    Raises:
+        AuthenticationError: it wants a token or consent.
+        UnknownModelError: it has no such file any more.
+        NetworkError: it could not be asked.
+    """
+    if artifact.availability in {Availability.MANUAL, Availability.UNNAMED}:
+        raise UnknownModelError(
+            f"{artifact.name} can only be fetched by hand",
+            cause=[artifact.note] if artifact.note else [],
+            hint="fetch it, then: rkfetch import FILE",
+        )
+    url = resolve_url(artifact.repo, artifact.path, artifact.revision, source=artifact.source)
+    reply = http.request("HEAD", url, follow="same-origin", waiting=waiting)
+    if reply.status in {405, 501}:
+        first_byte = {"Range": "bytes=0-0"}
+        reply = http.request("GET", url, headers=first_byte, follow="same-origin", max_bytes=1)
+    _raise_for_status(http, reply, artifact)
+    remote = _remote(reply)
+    if reply.redirect is not None and remote.sha256 is None and remote.commit is None:
+        return _located_elsewhere(http, reply.redirect) or remote
+    return remote
+
+
+def _located_elsewhere(http: Http, url: str) -> Remote | None:
+    """Ask the host that a mirror redirects to, which may be the Hub that it mirrors."""
+    reply = http.request("HEAD", url, follow="same-origin")
+    return _remote(reply) if reply.status < 400 else None
+
+
+def _remote(reply: Reply) -> Remote:
+    headers = reply.headers
+    size = headers.get("x-linked-size")
+    content_range = _CONTENT_RANGE.fullmatch(headers.get("content-range", ""))
+    if size is None and content_range:
+        size = content_range[3]
+    elif size is None and reply.redirect is None:
+        size = headers.get("content-length")
+    digest = _unquoted(headers.get("x-linked-etag", "")).lower()
+    return Remote(
+        url=reply.redirect or reply.url,
+        size_bytes=int(size) if size and size.isascii() and size.isdigit() else None,
+        sha256=digest if _SHA256.fullmatch(digest) else None,
+        commit=headers.get("x-repo-commit"),
+        etag=headers.get("etag"),
+    )
+
+
+def _unquoted(etag: str) -> str:
+    return etag.removeprefix("W/").strip('"')
+
+
+def _raise_for_status(http: Http, reply: Reply, artifact: Artifact) -> None:
+    code = reply.headers.get("x-error-code", "")
+    if reply.status < 400:
+        return
+    if reply.status in {401, 403}:
+        raise _authentication(http, reply, artifact, code)
+    if reply.status in {404, 410}:
+        what = {
+            "RepoNotFound": f"the repository {artifact.repo} is not there any more",
+            "RevisionNotFound": f"{artifact.repo} has no revision {artifact.revision}",
+        }.get(code, f"{artifact.repo} has no file {artifact.path} any more")
+        raise UnknownModelError(
+            what,
+            cause=[f"{addresses.shown(reply.url)} answered {reply.status}"],
+            hint="rkfetch catalog update",
+        )
+    raise NetworkError(
+        f"{addresses.shown(reply.url)} answered {reply.status}",
+        cause=[text[:200]] if (text := reply.headers.get("x-error-message")) else [],
+    )
+
+
+def _authentication(http: Http, reply: Reply, artifact: Artifact, code: str) -> AuthenticationError:
+    if artifact.source != "huggingface":
+        return AuthenticationError(
+            f"{artifact.repo} asks for permission", cause=[f"it answered {reply.status}"]
+        )
+    page = f"{endpoint()}/{artifact.repo}"
+    sent = http.has_token_for(reply.url)
+    give = "set HF_TOKEN, or run `hf auth login`"
+    if code == "GatedRepo":
+        accept = f"accept its conditions at {page}"
+        return AuthenticationError(
+            f"{artifact.repo} is gated by its owner",
+            cause=["the token that was sent has no access"] if sent else ["no token was sent"],
+            hint=f"{accept}, then run the command again" if sent else f"{accept}; then {give}",
+        )
+    said = reply.headers.get("x-error-message", "")
+    cause = [f"the token that was sent has no access: {said}" if sent else "no token was sent"]
+    if not sent and hub_token() is not None:
+        cause = ["HF_TOKEN is not sent to a mirror of another domain"]
+        give = "RKFETCH_TOKEN_TO_MIRROR=1 sends it to HF_ENDPOINT all the same"
+    return AuthenticationError(
+        f"{artifact.repo} is private, or not there (the Hub answers {reply.status} to both)",
+        cause=cause,
+        hint=f"see {page}; {give}",
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ContentRange:
+    """Which part of a file a 206 carries."""
+
+    first: int
+    last: int
+    total: int | None
+
+    @classmethod
+    def of(cls, headers: Mapping[str, str]) -> ContentRange | None:
+        """Read ``Content-Range``; None if it is missing or makes no sense."""
+        match = _CONTENT_RANGE.fullmatch(headers.get("content-range", "").strip())
+        if match is None:
+            return None
+        first, last = int(match[1]), int(match[2])
+        total = None if match[3] == "*" else int(match[3])
+        if last < first or (total is not None and last >= total):
+            return None
+        return cls(first=first, last=last, total=total)
+
+
+class HttpBytes:
+    """Pieces of one remote file, all of the same version.
+
+    It is located once, and the address reused until it expires; nothing beyond the pieces that
+    are asked for is read.
+    """
+
+    def __init__(self, http: Http, artifact: Artifact) -> None:
+        self._http = http
+        self._artifact = artifact
+        self._remote: Remote | None = None
+        self._size: int | None = None
+        self._etag: str | None = None
+        self.requests = 0
+        """Requests so far."""
+        self.bytes_read = 0
+        """Bytes of content so far."""
+
+    @property
+    def remote(self) -> Remote:
+        """Where the file is.
+
+        Raises:
+            AuthenticationError, UnknownModelError, NetworkError: as `locate`.
+            IntegrityError: it is another file than before.
+        """
+        if self._remote is None:
+            self.requests += 1
+            self._remote = locate(self._http, self._artifact)
+            self._same_version(size=self._remote.size_bytes)
+            if self._artifact.sha256 and self._remote.sha256:
+                _same("SHA-256", self._artifact.sha256, self._remote.sha256, self._artifact)
+        return self._remote
+
+    def size(self) -> int | None:
+        """Bytes of the whole file; None if the server does not tell."""
+        return self._size if self._size is not None else self.remote.size_bytes
+
+    def read(self, start: int, length: int) -> bytes:
+        """Return a piece, shorter only at the end of the file.
+
+        Raises:
+            IntegrityError: the file changed between two pieces.
+            NetworkError: it could not be read, after retries.
+        """
+        size = self.size()
+        if size is not None:
+            length = min(length, size - start)
+        if length <= 0:
+            return b""
+        return self._piece(f"bytes={start}-{start + length - 1}", start, length)
+
+    def tail(self, length: int) -> bytes:
+        """Return the last bytes of the file; raises like `read`."""
+        size = self.size()
+        if size is not None:
+            start = max(0, size - length)
+            return self.read(start, size - start)
+        return self._piece(f"bytes=-{length}", None, length)
+
+    def _piece(self, span: str, start: int | None, length: int) -> bytes:
+        retries = self._http.retries()
+        while True:
+            try:
+                return self._ask(span, start, length)
+            except TransientError as error:  # noqa: PERF203 - trying again is the point
+                retries.pause(error)
+
+    def _ask(self, span: str, start: int | None, length: int) -> bytes:
+        url = self.remote.url
+        self.requests += 1
+        with self._http.open("GET", url, headers={"Range": span}) as response:
+            self._http.raise_if_transient(response)
+            if response.status == 206:
+                return self._part(response, start, length)
+            if response.status == 200:
+                return self._cut_out(response, start, length)
+            if response.status == 416:
+                return b""
+            self._remote = None
+            raise TransientError(
+                f"{addresses.shown(url)} answered {response.status}", retry_after_s=0
+            )
+
+    def _part(self, response: Response, start: int | None, length: int) -> bytes:
+        span = ContentRange.of(response.headers)
+        if span is None or (start is not None and span.first != start):
+            raise IntegrityError(
+                f"{addresses.shown(response.url)} sent another part than it was asked for",
+                expected=f"{length} bytes from {start}",
+                actual=response.header("content-range"),
+            )
+        self._same_version(size=span.total, etag=response.header("etag"))
+        return self._all(response, min(length, span.last - span.first + 1))
+
+    def _cut_out(self, response: Response, start: int | None, length: int) -> bytes:
+        """Read a piece out of the whole file, from a server that ignores ranges."""
+        self._same_version(size=response.length, etag=response.header("etag"))
+        if start is None and response.length is not None:
+            start = max(0, response.length - length)
+        if start is None or start + length > _MOST_WITHOUT_RANGES:
+            raise NetworkError(
+                f"{addresses.shown(response.url)} cannot give a part of a file",
+                cause=["it answers a range request with the whole file"],
+            )
+        until = start + length
+        if response.length is not None:
+            until = min(until, response.length)
+        return self._all(response, until)[start:]
+
+    def _all(self, response: Response, count: int) -> bytes:
+        body = response.read(count)
+        self.bytes_read += len(body)
+        if len(body) < count and (response.length or count) >= count:
+            raise TransientError(f"{addresses.shown(response.url)} broke off")
+        return body
+
+    def _same_version(self, *, size: int | None = None, etag: str | None = None) -> None:
+        if size is not None:
+            _same("size", str(self._size or size), str(size), self._artifact)
+            self._size = size
+        if etag is not None:
+            _same("ETag", self._etag or etag, etag, self._artifact)
+            self._etag = etag
+
+
+def _same(what: str, expected: str, actual: str, artifact: Artifact) -> None:
+    if expected != actual:
+        raise IntegrityError(
+            f"{artifact.name} is not the file that it was",
+            expected=expected,
+            actual=actual,
+            cause=[f"its {what} was {expected}, and is {actual}"],
+            hint="rkfetch catalog update",
+        )
