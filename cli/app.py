@@ -50,8 +50,8 @@ Examples:
   rkfetch qwen2.5-1.5b@w8a8 --runtime 1.2.3 -o /opt/models
   rkfetch hf:OWNER/REPO/FILE.rkllm --runtime 1.2.3
 """
-_EPILOG = """`rkfetch COMMAND --help` explains a command. --debug with any command shows full details
-of a failure."""
+_EPILOG = """`rkfetch COMMAND --help` explains a command. --debug with any command shows full
+details of a failure."""
 _CATALOG_HELP = "What rkfetch knows about uploads: how old it is, news, and what names alone tell."
 
 
@@ -106,7 +106,7 @@ def _register(app: typer.Typer, name: str, entry: tuple[str, str]) -> None:
     app.command(name)(getattr(import_module(f"rkfetch.cli.{module}"), function))
 
 
-def _print_version(wanted: bool) -> None:  # noqa: FBT001 - typer calls it so
+def _print_version(wanted: bool) -> None:
     if wanted:
         from importlib.metadata import version
 

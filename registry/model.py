@@ -6,7 +6,7 @@ Values are parsed once, where they enter; inside, nobody re-validates. Sizes are
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import TYPE_CHECKING
 
@@ -301,6 +301,12 @@ class Artifact:
     def name(self) -> str:
         """What to call it in a sentence: repository and path."""
         return f"{self.repo}/{self.path}" if self.path else self.repo
+
+
+def with_evidence(artifact: Artifact, evidence: Iterable[Evidence]) -> Artifact:
+    """Return the artifact with further observations, settled anew."""
+    known = [e for attribute in artifact.attributes.values() for e in attribute.evidence]
+    return replace(artifact, attributes=settle(dict.fromkeys([*known, *evidence])))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

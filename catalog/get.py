@@ -1,0 +1,113 @@
+"""From an answer to a verified file: installed already, or downloaded and checked.
+
+The header of a build that nobody has read yet is read by range *before* its gigabytes are
+requested. What is found out is written to the catalog, so that a wrong label misleads once.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from rkfetch.registry.check import contradiction
+from rkfetch.registry.errors import IntegrityError, OfflineError
+from rkfetch.registry.fetch import fetch, installed
+from rkfetch.registry.model import Origin
+
+from .probe import probe
+from .writer import reject
+
+if TYPE_CHECKING:
+    from rkfetch.registry.http import Http
+    from rkfetch.registry.model import Artifact
+    from rkfetch.registry.resolve import Candidate, Policy
+    from rkfetch.registry.rkllm import RkllmFacts
+    from rkfetch.registry.store import Installed, Store
+    from rkfetch.registry.transfer import Progress
+
+    from .answer import Answer
+    from .database import Catalog
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Got:
+    """A verified file on this machine."""
+
+    installed: Installed
+    candidate: Candidate
+    action: str
+    """``present`` or ``downloaded``."""
+    resumed_from: int = 0
+    """Bytes that an earlier run had left."""
+
+
+def get(
+    catalog: Catalog,
+    answer: Answer,
+    *,
+    policy: Policy,
+    store: Store,
+    http: Http | None,
+    progress: Progress,
+) -> Got:
+    """Put the chosen build on this machine, verified.
+
+    ``http`` is None offline; then any usable build that is here already is taken.
+
+    Raises:
+        IncompatibleError, MemoryFitError, UsageError: nothing may be used (`Answer.require`).
+        OfflineError: it is not here, and the network is switched off.
+        IntegrityError: the content contradicts hash, size, format or label; nothing is kept.
+        NetworkError, AuthenticationError, DiskSpaceError: see `registry.fetch.fetch`.
+    """
+    chosen = answer.require()
+    for candidate in (chosen,) if http else answer.resolution.ranked:
+        here = installed(store, candidate.artifact)
+        if here is not None:
+            return Got(installed=here, candidate=candidate, action="present")
+    if http is None:
+        raise OfflineError(
+            f"{chosen.artifact.name} is not on this machine, and the network is switched off",
+            cause=["--offline, RKFETCH_OFFLINE or HF_HUB_OFFLINE is set"],
+            hint="run it once online; `rkfetch list` shows what is here",
+        )
+    artifact = chosen.artifact
+
+    def check(facts: RkllmFacts) -> str | None:
+        complaint = contradiction(facts, artifact, answer.target, policy)
+        if complaint is not None and facts.format != "rkllm":
+            reject(catalog, artifact, complaint)
+        return complaint
+
+    if not header_is_known(artifact):
+        progress.phase("header")
+        complaint = check(probe(catalog, http, artifact).facts)
+        if complaint is not None:
+            raise IntegrityError(
+                f"{artifact.name}: {complaint}",
+                cause=["its header was read before the download; no weights were requested"],
+                hint="the catalog remembers it; the same command now looks for another build",
+            )
+    fetched = fetch(
+        artifact,
+        store=store,
+        http=http,
+        progress=progress,
+        check=check,
+        record_extra={
+            "model": answer.model or artifact.model,
+            "verdict": chosen.verdict.level.value,
+        },
+    )
+    return Got(
+        installed=fetched.installed,
+        candidate=chosen,
+        action=fetched.action,
+        resumed_from=fetched.resumed_from,
+    )
+
+
+def header_is_known(artifact: Artifact) -> bool:
+    """Tell whether platform and toolkit were read from the file itself."""
+    read = {Origin.HEADER, Origin.TRAILER}
+    return all(artifact.attribute(name).origin in read for name in ("platform", "toolkit"))

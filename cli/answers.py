@@ -1,0 +1,304 @@
+"""How an answer is written: the JSON object of one question, and the words for people."""
+
+from __future__ import annotations
+
+import shutil
+import textwrap
+from typing import TYPE_CHECKING, Any
+
+from rkfetch.registry.compat import Level
+from rkfetch.registry.memory import Fit
+
+from .output import human_bytes, safe
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from rkfetch.catalog.answer import Answer
+    from rkfetch.registry.compat import Reason
+    from rkfetch.registry.model import Artifact, Target
+    from rkfetch.registry.resolve import Candidate
+
+SHOWN_ATTRIBUTES = ("toolkit", "platform", "quant", "context", "npu_cores", "architecture")
+
+
+# --- JSON ---------------------------------------------------------------------------------------
+
+
+def question_json(reference: str, target: Target | None = None) -> dict[str, Any]:
+    """Return the keys that are always present, before anything is known."""
+    return {
+        "status": "ok",
+        "reference": reference,
+        "model": None,
+        "target": target_json(target) if target else None,
+        "action": "none",
+        "path": None,
+        "artifact": None,
+        "attributes": {},
+        "verdict": None,
+        "rejected": [],
+        "error": None,
+    }
+
+
+def answer_json(answer: Answer, *, action: str, candidate: Candidate | None) -> dict[str, Any]:
+    """Return the answer to `resolve` and `fetch`; ``path`` is filled in by the caller."""
+    value = question_json(answer.reference.text, answer.target)
+    value["model"] = answer.model
+    value["action"] = action
+    value["rejected"] = [_rejected_json(c) for c in answer.resolution.refused]
+    value["notes"] = [reason_json(n) for n in answer.resolution.notes]
+    if candidate is not None:
+        value["artifact"] = artifact_json(candidate.artifact)
+        value["attributes"] = attributes_json(candidate.artifact)
+        value["verdict"] = {
+            "level": candidate.verdict.level.value,
+            "reasons": [reason_json(r) for r in candidate.verdict.reasons],
+        }
+        value["memory"] = _memory_json(candidate)
+        value["alternatives"] = [
+            {
+                **artifact_json(c.artifact),
+                "verdict": c.verdict.level.value,
+            }
+            for c in answer.resolution.ranked
+            if c is not candidate
+        ]
+    return value
+
+
+def target_json(target: Target) -> dict[str, Any]:
+    """Return what was resolved for."""
+    return {
+        "platform": target.platform.value,
+        "runtime": str(target.runtime) if target.runtime else None,
+        "driver": str(target.driver) if target.driver else None,
+        "memory_bytes": target.memory_bytes,
+        "context": target.context,
+        "quant": str(target.quant) if target.quant else None,
+    }
+
+
+def artifact_json(artifact: Artifact) -> dict[str, Any]:
+    """Return where a file is, and which content it has."""
+    return {
+        "source": artifact.source,
+        "repo": artifact.repo,
+        "path": artifact.path,
+        "revision": artifact.revision,
+        "bytes": artifact.size_bytes,
+        "sha256": artifact.sha256,
+    }
+
+
+def attributes_json(artifact: Artifact) -> dict[str, Any]:
+    """Return each attribute with where it comes from and how sure that is."""
+    value = {}
+    for name in SHOWN_ATTRIBUTES:
+        attribute = artifact.attribute(name)
+        origin = attribute.origin
+        value[name] = {
+            "value": attribute.value,
+            "origin": origin.value if origin else None,
+            "confidence": origin.confidence if origin and not attribute.disputed else None,
+        }
+        if attribute.disputed:
+            value[name]["disputed"] = list(attribute.contenders)
+    return value
+
+
+def reason_json(reason: Reason) -> dict[str, Any]:
+    """Return a reason with its source."""
+    return {"rule": reason.rule, "text": reason.text, "source": reason.source}
+
+
+def _rejected_json(candidate: Candidate) -> dict[str, Any]:
+    refusal = candidate.refusal
+    assert refusal is not None  # only refused candidates come here
+    return {
+        "repo": candidate.artifact.repo,
+        "path": candidate.artifact.path,
+        "reason": refusal.rule,
+        "text": refusal.text,
+        "source": refusal.source,
+    }
+
+
+def _memory_json(candidate: Candidate) -> dict[str, Any] | None:
+    need = candidate.need
+    if need is None:
+        return None
+    return {
+        "bytes": need.size_bytes,
+        "measured": need.measured,
+        "source": need.source,
+        "fit": candidate.fit.value,
+        "tokens_per_s": need.tokens_per_s,
+    }
+
+
+# --- words --------------------------------------------------------------------------------------
+
+
+def width() -> int:
+    """Return the columns to write in: the terminal's, between 60 and 100."""
+    return max(60, min(100, shutil.get_terminal_size((80, 24)).columns))
+
+
+def target_words(target: Target) -> str:
+    """Say what was resolved for: ``rk3576, runtime 1.2.3, 8.1 GB of memory``."""
+    parts = [target.platform.value]
+    parts.append(f"runtime {target.runtime}" if target.runtime else "runtime not known")
+    if target.driver:
+        parts.append(f"driver {target.driver}")
+    if target.memory_bytes:
+        parts.append(f"{human_bytes(target.memory_bytes)} of memory")
+    if target.context:
+        parts.append(f"a context of {target.context}")
+    if target.quant:
+        parts.append(str(target.quant))
+    return ", ".join(parts)
+
+
+def build_words(candidate: Candidate) -> str:
+    """Say what a build is: quantisation, toolkit, context, size, memory, speed."""
+    artifact = candidate.artifact
+    facts = []
+    if artifact.quant:
+        facts.append(str(artifact.quant))
+    facts.append(toolkit_words(artifact))
+    if artifact.context:
+        facts.append(f"context {artifact.context}")
+    if artifact.size_bytes:
+        facts.append(human_bytes(artifact.size_bytes))
+    facts += memory_words(candidate)
+    return ", ".join(facts)
+
+
+def toolkit_words(artifact: Artifact) -> str:
+    """Say the toolkit version and where it comes from."""
+    attribute = artifact.attribute("toolkit")
+    if attribute.disputed:
+        return f"toolkit {' or '.join(attribute.contenders)} (sources disagree)"
+    if attribute.value is None:
+        return "toolkit unknown"
+    return f"toolkit {attribute.value} ({attribute.origin.value})" if attribute.origin else ""
+
+
+def memory_words(candidate: Candidate) -> list[str]:
+    """Say what memory it takes and how fast it was measured to be."""
+    need = candidate.need
+    if need is None:
+        return []
+    about = "" if need.measured else "about "
+    words = [f"{about}{need.size_bytes / 1e9:.1f} GB of memory"]
+    if need.tokens_per_s:
+        words.append(f"{need.tokens_per_s:.1f} tokens/s")
+    return words
+
+
+_TIGHT = "it fits only just: close other programs, and expect little room for anything else"
+
+
+def choice_lines(candidate: Candidate) -> Iterator[str]:
+    """Say what was chosen and why, for people."""
+    artifact = candidate.artifact
+    yield safe(artifact.name)
+    yield f"  {build_words(candidate)}"
+    for reason in candidate.verdict.reasons:
+        yield from reason_lines(reason, lead=f"  {candidate.verdict.level.value}: ")
+    if candidate.fit is Fit.TIGHT:
+        yield f"  warning: {_TIGHT}"
+    for name in ("toolkit", "platform", "quant"):
+        for weaker in artifact.attribute(name).overruled:
+            yield (
+                f"  warning: its {weaker.origin.value} says {name} {safe(weaker.value)}, which "
+                "stronger evidence contradicts"
+            )
+
+
+def reason_lines(reason: Reason, *, lead: str) -> Iterator[str]:
+    """Write a reason, wrapped, its source on a line of its own."""
+    indent = " " * len(lead)
+    yield from textwrap.wrap(
+        safe(reason.text, limit=1000),
+        width(),
+        initial_indent=lead,
+        subsequent_indent=indent,
+        break_on_hyphens=False,
+        break_long_words=False,
+    )
+    if reason.source:
+        yield f"{indent}{reason.source}"
+
+
+def explain_lines(answer: Answer) -> Iterator[str]:
+    """Write the whole table: every build with its verdict and reasons, best first."""
+    resolution = answer.resolution
+    yield f"{safe(answer.reference.text)} is {safe(answer.model or 'one exact file')}"
+    yield f"for {target_words(answer.target)}"
+    for note in resolution.notes:
+        yield ""
+        yield from reason_lines(note, lead="note: ")
+    if resolution.ranked:
+        yield ""
+        yield "May be used, best first:"
+        for number, candidate in enumerate(resolution.ranked):
+            yield from _candidate_lines(candidate, mark=">" if number == 0 else " ")
+    if resolution.refused:
+        yield ""
+        yield "Not used, nearest first:" if resolution.ranked else "None may be used:"
+        yield from _refused_lines(resolution.refused)
+    if answer.unread:
+        yield ""
+        yield f"note: {safe(answer.unread, limit=1000)}"
+
+
+def _candidate_lines(candidate: Candidate, *, mark: str) -> Iterator[str]:
+    yield ""
+    yield f"{mark} {safe(candidate.artifact.name)}"
+    yield from textwrap.wrap(
+        build_words(candidate), width(), initial_indent="    ", subsequent_indent="    "
+    )
+    reasons = candidate.reasons
+    level = candidate.verdict.level
+    for number, reason in enumerate(reasons):
+        word = f"{level.value}: " if number == 0 else "and: "
+        yield from reason_lines(reason, lead=f"    {word}")
+    if candidate.fit is Fit.TIGHT:
+        yield f"    warning: {_TIGHT}"
+
+
+_BRIEF = {"platform", "gone", "role", "unnamed"}
+"""Refusals that need no line of reasons for each build."""
+
+
+def _refused_lines(refused: tuple[Candidate, ...]) -> Iterator[str]:
+    brief: dict[str, list[Candidate]] = {}
+    for candidate in refused:
+        rule = candidate.refusal.rule if candidate.refusal else ""
+        if rule in _BRIEF:
+            brief.setdefault(rule, []).append(candidate)
+        else:
+            yield from _candidate_lines(candidate, mark=_mark(candidate))
+    for candidates in brief.values():
+        first = candidates[0].refusal
+        assert first is not None  # only refused candidates come here
+        yield ""
+        yield f"- {_brief_title(candidates)}"
+        for candidate in candidates:
+            yield f"    {safe(candidate.artifact.name)}"
+
+
+def _mark(candidate: Candidate) -> str:
+    return "x" if candidate.verdict.level is Level.INCOMPATIBLE else "!"
+
+
+def _brief_title(candidates: list[Candidate]) -> str:
+    refusal = candidates[0].refusal
+    assert refusal is not None  # only refused candidates come here
+    if refusal.rule == "platform":
+        socs = sorted({c.artifact.platform.value for c in candidates if c.artifact.platform})
+        return f"{len(candidates)} for another SoC ({', '.join(socs)})"
+    return f"{len(candidates)}: {safe(refusal.text)}"

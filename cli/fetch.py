@@ -1,0 +1,377 @@
+"""``rkfetch fetch``, ``resolve`` and ``explain``: one question, answered, carried out, or shown."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from rkfetch.registry.compat import Level
+from rkfetch.registry.errors import RkfetchError
+
+from . import options
+from .answers import (
+    answer_json,
+    choice_lines,
+    explain_lines,
+    question_json,
+    target_words,
+)
+from .output import emit, emit_json, human_bytes, safe, say
+
+if TYPE_CHECKING:
+    from rkfetch.catalog.answer import Answer, Prober
+    from rkfetch.catalog.database import Catalog
+    from rkfetch.registry.http import Http
+    from rkfetch.registry.model import Target
+    from rkfetch.registry.resolve import Policy
+    from rkfetch.registry.target import Board
+
+ModelArgument = Annotated[
+    str,
+    typer.Argument(
+        metavar="MODEL",
+        help="What you would call it: qwen2.5-1.5b, qwen2.5:1.5b, Qwen/Qwen2.5-1.5B-Instruct; "
+        "with @w8a8 to insist on a quantisation; or one file: hf:OWNER/REPO/PATH.rkllm[@REVISION].",
+    ),
+]
+OutputOption = Annotated[
+    str | None,
+    typer.Option(
+        "--output",
+        "-o",
+        metavar="DIR",
+        help="Place the file in this folder (or under this name if it ends in .rkllm): a hard "
+        "link or a copy of the stored file, never a second download.",
+    ),
+]
+ForceOption = Annotated[
+    bool,
+    typer.Option("--force", help="Take it even if it does not fit in the board's memory."),
+]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Question:
+    """What was asked, with everything that is needed to answer it."""
+
+    text: str
+    target: Target
+    board: Board
+    policy: Policy
+    offline: bool
+
+
+def _question(
+    model: str,
+    *,
+    platform: str | None,
+    runtime: str | None,
+    driver: str | None,
+    memory: str | None,
+    context: int | None,
+    sysroot: str,
+    policy: Policy,
+    offline: bool,
+) -> Question:
+    target, board = options.make_target(
+        platform=platform,
+        runtime=runtime,
+        driver=driver,
+        memory=memory,
+        context=context,
+        sysroot=sysroot,
+    )
+    return Question(text=model, target=target, board=board, policy=policy, offline=offline)
+
+
+def _answer(question: Question, catalog: Catalog, http: Http | None) -> Answer:
+    """Answer a question; a failure carries the JSON that is known by then."""
+    from rkfetch.catalog.answer import answer
+
+    try:
+        return answer(
+            catalog,
+            question.text,
+            question.target,
+            policy=question.policy,
+            prober=_prober(catalog, http) if http else None,
+        )
+    except RkfetchError as error:
+        error.answer = question_json(question.text, question.target)
+        raise
+
+
+def _prober(catalog: Catalog, http: Http) -> Prober:
+    from rkfetch.catalog.probe import probe
+    from rkfetch.registry.model import with_evidence
+
+    def read(artifact: Any) -> Any:
+        return with_evidence(artifact, probe(catalog, http, artifact).evidence)
+
+    return read
+
+
+def _http(*, offline: bool, patient: bool) -> Http | None:
+    """Return the client; a question gives up sooner than a download."""
+    if offline:
+        return None
+    from rkfetch.registry.http import Http, RetryPolicy
+    from rkfetch.registry.hub import hub_token
+
+    if patient:
+        return Http(token=hub_token())
+    return Http(token=hub_token(), connect_timeout_s=5, retries=RetryPolicy(attempts=2))
+
+
+def fetch_command(
+    model: ModelArgument,
+    *,
+    output: OutputOption = None,
+    platform: options.PlatformOption = None,
+    runtime: options.RuntimeOption = None,
+    driver: options.DriverOption = None,
+    memory: options.MemoryOption = None,
+    context: options.ContextOption = None,
+    sysroot: options.SysrootOption = "/",
+    allow_risky: options.AllowRiskyOption = False,
+    allow_unverified: options.AllowUnverifiedOption = False,
+    force: ForceOption = False,
+    offline: options.OfflineOption = False,
+    as_json: options.JsonOption = False,
+    quiet: options.QuietOption = False,
+) -> None:
+    """Get a model: find the build that the board's runtime loads, download, verify, print its path.
+
+    This is the default command: `rkfetch MODEL` is `rkfetch fetch MODEL`. Asking again for what
+    is there costs no network. Interrupted downloads go on where they stopped.
+
+    \b
+    Examples:
+      rkfetch qwen2.5-1.5b --runtime 1.2.3
+      rkfetch qwen2.5-1.5b@w8a8 --runtime 1.2.3 -o /opt/models
+      path=$(rkfetch qwen3-1.7b --quiet) && llm_demo "$path" 512 4096
+
+    \b
+    Exit codes: 0 verified and here, 2 wrong usage, 3 nothing compatible, 4 unknown model,
+      5 gated, 6 network, 7 integrity, 8 disk, 9 memory, 10 only a conversion would help,
+      11 offline, 130 interrupted.
+    """
+    from rkfetch.registry.resolve import Policy
+
+    question = _question(
+        model,
+        platform=platform,
+        runtime=runtime,
+        driver=driver,
+        memory=memory,
+        context=context,
+        sysroot=sysroot,
+        policy=Policy(allow_risky=allow_risky, allow_unverified=allow_unverified, force=force),
+        offline=offline,
+    )
+    _fetch(question, output=output, as_json=as_json, quiet=quiet)
+
+
+def _fetch(question: Question, *, output: str | None, as_json: bool, quiet: bool) -> None:
+    from pathlib import Path
+
+    from rkfetch.catalog.database import Catalog
+    from rkfetch.catalog.get import get
+    from rkfetch.registry.store import Store, home
+
+    from .progress import for_output
+
+    progress = for_output(json_lines=as_json, quiet=quiet)
+    http = _http(offline=question.offline, patient=True)
+    with Catalog.open() as catalog:
+        answer = _answer(question, catalog, http)
+        store = Store(home())
+        try:
+            if not quiet and answer.choice is not None:
+                _announce(answer)
+            got = get(
+                catalog,
+                answer,
+                policy=question.policy,
+                store=store,
+                http=http,
+                progress=progress,
+            )
+            path = got.installed.path
+            if output is not None:
+                path = store.place(got.installed, Path(output))
+        except RkfetchError as error:
+            error.answer = answer_json(answer, action="none", candidate=answer.choice)
+            raise
+        finally:
+            progress.close()
+    if not quiet:
+        _conclude(got.action, got.installed.record.size_bytes, got.resumed_from)
+    if as_json:
+        value = answer_json(answer, action=got.action, candidate=got.candidate)
+        value["artifact"]["sha256"] = got.installed.record.sha256
+        value["artifact"]["bytes"] = got.installed.record.size_bytes
+        value["artifact"]["revision"] = got.installed.record.revision
+        value["path"] = str(path)
+        value["resumed_from"] = got.resumed_from
+        emit_json(value)
+    else:
+        emit(str(path))
+
+
+def _announce(answer: Answer) -> None:
+    """Say before anything long begins what was chosen and why."""
+    say(f"{safe(answer.model or answer.reference.text)} for {target_words(answer.target)}:")
+    if answer.choice is not None:
+        for line in choice_lines(answer.choice):
+            say(f"  {line}")
+    _warn_of_what_was_allowed(answer)
+
+
+def _warn_of_what_was_allowed(answer: Answer) -> None:
+    choice = answer.choice
+    if answer.target.runtime is None:
+        say(
+            "warning: the board's runtime version is not known, so nothing promises that this "
+            "file loads; say --runtime X.Y.Z"
+        )
+    elif choice is not None and choice.verdict.level is Level.RISKY:
+        say("warning: this pair was seen to misbehave (taken because of --allow-risky)")
+    elif choice is not None and choice.verdict.level is Level.UNKNOWN:
+        say("warning: nothing promises that this loads (taken because of --allow-unverified)")
+
+
+def _conclude(action: str, size_bytes: int, resumed_from: int) -> None:
+    if action == "present":
+        say("already here and verified")
+    else:
+        resumed = f" ({human_bytes(resumed_from)} were here already)" if resumed_from else ""
+        say(f"downloaded and verified, {human_bytes(size_bytes)}{resumed}")
+
+
+def resolve_command(
+    model: ModelArgument,
+    *,
+    platform: options.PlatformOption = None,
+    runtime: options.RuntimeOption = None,
+    driver: options.DriverOption = None,
+    memory: options.MemoryOption = None,
+    context: options.ContextOption = None,
+    sysroot: options.SysrootOption = "/",
+    allow_risky: options.AllowRiskyOption = False,
+    allow_unverified: options.AllowUnverifiedOption = False,
+    force: ForceOption = False,
+    offline: options.OfflineOption = False,
+    as_json: options.JsonOption = False,
+    quiet: options.QuietOption = False,
+) -> None:
+    """Say which build `rkfetch MODEL` would take, without downloading it.
+
+    Prints hf:OWNER/REPO/PATH of the build, which `rkfetch` takes again. Headers of builds with an
+    unknown toolkit are read online where they could change the answer.
+
+    \b
+    Examples:
+      rkfetch resolve qwen2.5-1.5b --runtime 1.2.3
+      rkfetch resolve qwen3-4b@w8a8 --runtime 1.2.3 --memory 8G --json
+    """
+    from rkfetch.catalog.database import Catalog
+    from rkfetch.registry.resolve import Policy
+    from rkfetch.registry.store import Store, home
+
+    question = _question(
+        model,
+        platform=platform,
+        runtime=runtime,
+        driver=driver,
+        memory=memory,
+        context=context,
+        sysroot=sysroot,
+        policy=Policy(allow_risky=allow_risky, allow_unverified=allow_unverified, force=force),
+        offline=offline,
+    )
+    with Catalog.open() as catalog:
+        answer = _answer(question, catalog, _http(offline=offline, patient=False))
+    try:
+        choice = answer.require()
+    except RkfetchError as error:
+        error.answer = answer_json(answer, action="none", candidate=None)
+        raise
+    if not quiet:
+        _announce(answer)
+    if as_json:
+        from rkfetch.registry.fetch import installed
+
+        here = installed(Store(home()), choice.artifact)
+        emit_json(answer_json(answer, action="use" if here else "download", candidate=choice))
+    else:
+        emit(address(answer))
+
+
+def address(answer: Answer) -> str:
+    """Return the reference that names the chosen file exactly."""
+    assert answer.choice is not None  # the caller has required it
+    artifact = answer.choice.artifact
+    prefix = "hf" if artifact.source == "huggingface" else artifact.source
+    return safe(f"{prefix}:{artifact.repo}/{artifact.path}", limit=2000)
+
+
+def explain_command(
+    model: ModelArgument,
+    *,
+    platform: options.PlatformOption = None,
+    runtime: options.RuntimeOption = None,
+    driver: options.DriverOption = None,
+    memory: options.MemoryOption = None,
+    context: options.ContextOption = None,
+    sysroot: options.SysrootOption = "/",
+    allow_risky: options.AllowRiskyOption = False,
+    allow_unverified: options.AllowUnverifiedOption = False,
+    force: ForceOption = False,
+    offline: options.OfflineOption = False,
+    as_json: options.JsonOption = False,
+) -> None:
+    """Show every build of a model with its verdict on the board, and the reason for each.
+
+    Exits 0 whatever the verdicts are: it answers a question. `rkfetch resolve` is for scripts.
+
+    \b
+    Examples:
+      rkfetch explain qwen2.5-1.5b --runtime 1.2.3
+      rkfetch explain deepseek-r1-1.5b --runtime 1.2.3 --memory 8G
+    """
+    from rkfetch.catalog.database import Catalog
+    from rkfetch.registry.resolve import Policy
+
+    question = _question(
+        model,
+        platform=platform,
+        runtime=runtime,
+        driver=driver,
+        memory=memory,
+        context=context,
+        sysroot=sysroot,
+        policy=Policy(allow_risky=allow_risky, allow_unverified=allow_unverified, force=force),
+        offline=offline,
+    )
+    with Catalog.open() as catalog:
+        answer = _answer(question, catalog, _http(offline=offline, patient=False))
+    if as_json:
+        action = "none" if answer.choice is None else "download"
+        emit_json(answer_json(answer, action=action, candidate=answer.choice))
+        return
+    for line in explain_lines(answer):
+        emit(line)
+    _say_what_next(answer)
+
+
+def _say_what_next(answer: Answer) -> None:
+    try:
+        answer.require()
+    except RkfetchError as error:
+        if error.hint:
+            say(f"hint: {safe(error.hint, limit=2000)}")
+    else:
+        say(f"To get it: rkfetch {safe(answer.reference.text)} (with the same options)")

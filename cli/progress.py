@@ -1,0 +1,218 @@
+"""How a download shows that it goes on: a bar for people, few lines for a log, NDJSON."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from typing import TYPE_CHECKING
+
+from .output import human_bytes, safe, say
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from rich.progress import Progress as Bar
+    from rich.progress import TaskID
+
+_LOG_STEP = 0.1
+_LOG_EVERY_S = 30.0
+_JSON_EVERY_S = 0.5
+_PHASES = {
+    "header": "reading the file's header (two range requests)",
+    "verify": "verifying",
+    "install": "installing",
+}
+
+
+class Silent:
+    """Shows nothing."""
+
+    def started(self, total: int | None, resumed_from: int) -> None:
+        """Begin, or go on at ``resumed_from`` of ``total`` bytes."""
+
+    def advanced(self, received: int) -> None:
+        """Show ``received`` bytes in all."""
+
+    def restarted(self, reason: str) -> None:
+        """Begin anew: what was there cannot be used."""
+
+    def waiting(self, reason: str, seconds: float) -> None:
+        """Wait before the next try, or for another process."""
+
+    def phase(self, name: str) -> None:
+        """Enter another phase of the work."""
+
+    def close(self) -> None:
+        """Leave the terminal in order."""
+
+
+class LogLines(Silent):
+    """For logs: at most one line per tenth or per half minute, no control characters."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._total: int | None = None
+        self._begun = self._said_at = clock()
+        self._begun_at = self._said = 0
+
+    def started(self, total: int | None, resumed_from: int) -> None:
+        """Say what will come."""
+        self._total = total
+        self._begun = self._said_at = self._clock()
+        self._begun_at = self._said = resumed_from
+        resumed = f", going on at {human_bytes(resumed_from)}" if resumed_from else ""
+        say(f"downloading {human_bytes(total)}{resumed}")
+
+    def advanced(self, received: int) -> None:
+        """Say how far it is, now and then."""
+        step = (self._total or 1 << 28) * _LOG_STEP
+        now = self._clock()
+        if received - self._said < step and now - self._said_at < _LOG_EVERY_S:
+            return
+        self._said, self._said_at = received, now
+        spent = now - self._begun
+        rate = (received - self._begun_at) / spent if spent > 0 else 0
+        share = f" ({received * 100 // self._total} %)" if self._total else ""
+        speed = f"{human_bytes(int(rate))}/s{self._left(received, rate)}"
+        say(f"  {human_bytes(received)}{share}, {speed}")
+
+    def _left(self, received: int, rate: float) -> str:
+        if not self._total or rate <= 0 or received >= self._total:
+            return ""
+        return f", {duration((self._total - received) / rate)} left"
+
+    def restarted(self, reason: str) -> None:
+        """Say why it begins anew."""
+        self._said = self._begun_at = 0
+        say(f"starting over: {safe(reason)}")
+
+    def waiting(self, reason: str, seconds: float) -> None:
+        """Say what is waited for."""
+        wait = f"; next try in {seconds:.0f} s" if seconds >= 1 else ""
+        say(f"{safe(reason)}{wait}")
+
+    def phase(self, name: str) -> None:
+        """Name the phase."""
+        if name in _PHASES:
+            say(_PHASES[name])
+
+
+class TerminalBar(LogLines):
+    """For people: one bar with rate and time left; messages go above it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._bar: Bar | None = None
+        self._task: TaskID | None = None
+
+    def started(self, total: int | None, resumed_from: int) -> None:
+        """Draw the bar."""
+        from rich.console import Console
+        from rich.progress import (
+            BarColumn,
+            DownloadColumn,
+            Progress,
+            TimeRemainingColumn,
+            TransferSpeedColumn,
+        )
+
+        self.close()
+        self._bar = Progress(
+            BarColumn(),
+            DownloadColumn(),
+            TransferSpeedColumn(),
+            TimeRemainingColumn(compact=True),
+            console=Console(file=sys.stderr),
+            transient=True,
+        )
+        self._bar.start()
+        self._task = self._bar.add_task("", total=total, completed=resumed_from)
+
+    def advanced(self, received: int) -> None:
+        """Move the bar."""
+        if self._bar is not None and self._task is not None:
+            self._bar.update(self._task, completed=received)
+
+    def restarted(self, reason: str) -> None:
+        """Take the bar back to the beginning."""
+        self._print(f"starting over: {safe(reason)}")
+        if self._bar is not None and self._task is not None:
+            self._bar.reset(self._task)
+
+    def waiting(self, reason: str, seconds: float) -> None:
+        """Say above the bar what is waited for."""
+        wait = f"; next try in {seconds:.0f} s" if seconds >= 1 else ""
+        self._print(f"{safe(reason)}{wait}")
+
+    def _print(self, text: str) -> None:
+        if self._bar is not None:
+            self._bar.console.print(text, markup=False, highlight=False)
+        else:
+            say(text)
+
+    def phase(self, name: str) -> None:
+        """Take the bar away when the bytes are all here."""
+        if name in {"verify", "install"}:
+            self.close()
+        super().phase(name)
+
+    def close(self) -> None:
+        """Take the bar away."""
+        if self._bar is not None:
+            self._bar.stop()
+            self._bar = None
+
+
+class JsonLines(Silent):
+    """For programs: NDJSON on stderr, in the keys that ollama's clients know."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._total: int | None = None
+        self._said_at = float("-inf")
+
+    def _emit(self, status: str, **more: object) -> None:
+        sys.stderr.write(json.dumps({"status": status, **more}) + "\n")
+        sys.stderr.flush()
+
+    def started(self, total: int | None, resumed_from: int) -> None:
+        """Tell size and start."""
+        self._total = total
+        self._emit("downloading", phase="download", total=total, completed=resumed_from)
+
+    def advanced(self, received: int) -> None:
+        """Tell how far it is, at most twice a second."""
+        now = self._clock()
+        if now - self._said_at >= _JSON_EVERY_S or received == self._total:
+            self._said_at = now
+            self._emit("downloading", phase="download", total=self._total, completed=received)
+
+    def restarted(self, reason: str) -> None:
+        """Tell that it begins anew."""
+        self._emit("restarting", phase="download", reason=reason, total=self._total, completed=0)
+
+    def waiting(self, reason: str, seconds: float) -> None:
+        """Tell what is waited for."""
+        self._emit("waiting", phase="download", reason=reason, seconds=round(seconds, 1))
+
+    def phase(self, name: str) -> None:
+        """Tell the phase."""
+        self._emit(_PHASES.get(name, name), phase=name)
+
+
+def duration(seconds: float) -> str:
+    """Format a time span for people: ``45 s``, ``12 min``, ``3 h 05 min``."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+def for_output(*, json_lines: bool, quiet: bool) -> Silent:
+    """Choose how to show progress."""
+    if quiet:
+        return Silent()
+    if json_lines:
+        return JsonLines()
+    return TerminalBar() if sys.stderr.isatty() else LogLines()
