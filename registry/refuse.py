@@ -89,7 +89,7 @@ def _what_exists(refused: Sequence[Candidate]) -> str:
 # --- why not, counted --------------------------------------------------------------------------
 
 _GROUPS = {
-    "platform": "built for another SoC",
+    "platform": "for another SoC",
     "platform-unknown": "of an unknown SoC",
     "quant-wanted": "of another quantisation",
     "newer-than-runtime": "newer than the runtime, which refuses them",
