@@ -15,7 +15,6 @@ from rkfetch.registry.fetch import fetch, installed
 from rkfetch.registry.model import Origin
 
 from .probe import probe
-from .writer import reject
 
 if TYPE_CHECKING:
     from rkfetch.registry.http import Http
@@ -74,10 +73,7 @@ def get(
     artifact = chosen.artifact
 
     def check(facts: RkllmFacts) -> str | None:
-        complaint = contradiction(facts, artifact, answer.target, policy)
-        if complaint is not None and facts.format != "rkllm":
-            reject(catalog, artifact, complaint)
-        return complaint
+        return contradiction(facts, artifact, answer.target, policy)
 
     if not header_is_known(artifact):
         progress.phase("header")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from rkfetch.catalog.answer import Answer, Prober
     from rkfetch.catalog.database import Catalog
     from rkfetch.registry.http import Http
-    from rkfetch.registry.model import Target
+    from rkfetch.registry.model import Artifact, Target
     from rkfetch.registry.resolve import Policy
     from rkfetch.registry.target import Board
 
@@ -105,10 +105,9 @@ def _answer(question: Question, catalog: Catalog, http: Http | None) -> Answer:
 
 def _prober(catalog: Catalog, http: Http) -> Prober:
     from rkfetch.catalog.probe import probe
-    from rkfetch.registry.model import with_evidence
 
-    def read(artifact: Any) -> Any:
-        return with_evidence(artifact, probe(catalog, http, artifact).evidence)
+    def read(artifact: Artifact) -> Artifact:
+        return probe(catalog, http, artifact).artifact
 
     return read
 
