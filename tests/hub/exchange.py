@@ -82,7 +82,7 @@ def json_reply(value: Any, *, status: int = 200, headers: Mapping[str, str] | No
     return Reply(
         status=status,
         headers={"Content-Type": "application/json; charset=utf-8", **(headers or {})},
-        body=json.dumps(value, ensure_ascii=False).encode(errors="surrogatepass"),
+        body=json.dumps(value).encode(),
     )
 
 
@@ -114,7 +114,7 @@ class Seen:
     file: str | None = None
     """Path of the repository file that it was about."""
     is_data: bool = False
-    """It was answered with the content of that file, or what a fault put in its place."""
+    """It was answered with the content of that file."""
 
     @classmethod
     def of(cls, request: Request) -> Seen:

@@ -107,6 +107,67 @@ def _defaults() -> Fault:
     return Fault()
 
 
+HOSTILE_NAMES = (
+    "../../outside-rk3576.rkllm",
+    "RK3576/../../../outside.rkllm",
+    "/etc/absolute-rk3576.rkllm",
+    "C:\\\\Windows\\\\rk3576.rkllm",
+    "~/rk3576.rkllm",
+    "rk3576-nul\0.rkllm",
+    "rk3576-newline\n.rkllm",
+    "rk3576-\x1b[31mred\x1b[2J\x07.rkllm",
+    "rk3576-\x9b31m.rkllm",
+    "rk3576-\u202emllkr.exe.rkllm",
+    "rk3576-\ud800.rkllm",
+    "rk3576-" + "x" * 4000 + ".rkllm",
+    "rk3576-" + "a/" * 300 + "deep.rkllm",
+    "twin-rk3576.rkllm",
+    "TWIN-RK3576.rkllm",
+    "-rf-rk3576.rkllm",
+    "..",
+    "CON.rkllm",
+    "rk3576?query#fragment%2F.rkllm",
+)
+"""File names that a hostile repository may list: none of them may leave the store."""
+
+POINTER = (
+    b"version https://git-lfs.github.com/spec/v1\noid sha256:" + b"0" * 64 + b"\nsize 1394162444\n"
+)
+LOGIN_PAGE = b"<!DOCTYPE html><html><head><title>Log in to the network</title></head></html>"
+JSON_ERROR = b'{"error":"Repository is being moderated."}'
+
+
+def named_faults(size_bytes: int) -> dict[str, tuple[Fault, ...]]:
+    """Ready-made faults for files of about this size, for use by hand."""
+    part = max(1, size_bytes // 3)
+    files = "*.rkllm"
+    return {
+        "drops": (Fault(path=files, drop_after=part),),
+        "resets": (Fault(path=files, reset_after=part),),
+        "stall": (Fault(path=files, stall_after=part, times=1),),
+        "dead": (Fault(path=files, stall_after=0),),
+        "flip": (Fault(path=files, flip_at=size_bytes // 2),),
+        "flip-once": (Fault(path=files, flip_at=size_bytes // 2, times=1),),
+        "no-range": (Fault(path=files, ignore_range=True),),
+        "wrong-range": (Fault(path=files, content_range=f"bytes 0-9/{size_bytes}"),),
+        "short": (Fault(path=files, length_delta=part),),
+        "long": (Fault(path=files, extra_bytes=part),),
+        "login-page": (Fault(path=files, body=LOGIN_PAGE),),
+        "json-error": (Fault(path=files, body=JSON_ERROR),),
+        "pointer": (Fault(path=files, body=POINTER),),
+        "busy": (Fault(origin="hub", status=429, headers={"Retry-After": "1"}, times=2),),
+        "down": (Fault(origin="hub", status=503),),
+        "expired": (Fault(origin="cdn", status=403, times=1),),
+        "loop": (Fault(origin="hub", path=files, redirect="{here}"),),
+        "to-file": (Fault(origin="hub", path=files, redirect="file:///etc/passwd"),),
+        "to-cloud": (
+            Fault(origin="hub", path=files, redirect="http://169.254.169.254/latest/meta-data/"),
+        ),
+        "endless": (Fault(path="/api/models*", endless=True),),
+        "slow-head": (Fault(origin="cdn", header_delay_s=1.0),),
+    }
+
+
 class Faults:
     """The faults in force, counted."""
 

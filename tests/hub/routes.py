@@ -107,13 +107,11 @@ def _repo_route(hub: Hub, request: Request, repo: Repo, rest: list[str]) -> Repl
             blobs, expand = query.get("blobs") == ["true"], _expand(query)
             return json_reply(shapes.model_info(repo, commit, blobs=blobs, expand=expand))
         case "tree":
-            refusal = hub.tokens.refusal_of_files(request, repo)
-            return refusal or _tree(hub, request, commit, path)
+            return _tree(hub, request, commit, path)
         case "paths-info":
             form = request.form
             expand_paths = form.get("expand") == ["true"]
-            found = shapes.paths_info(commit, form.get("paths", []), expand=expand_paths)
-            return hub.tokens.refusal_of_files(request, repo) or json_reply(found)
+            return json_reply(shapes.paths_info(commit, form.get("paths", []), expand=expand_paths))
         case "commits":
             return json_reply(shapes.commits(repo, commit))
         case "resolve" | "raw" | "resolve-cache":
@@ -190,7 +188,7 @@ def _tree(hub: Hub, request: Request, commit: Commit, folder: str) -> Reply:
 
 def _file(hub: Hub, request: Request, repo: Repo, commit: Commit, path: str, verb: str) -> Reply:
     refusal = hub.tokens.refusal_of_files(request, repo)
-    if refusal is not None and path != "README.md":
+    if refusal is not None:
         return refusal
     file = commit.files.get(path)
     if file is None:

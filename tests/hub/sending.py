@@ -49,6 +49,7 @@ class Sender:
             Dropped: a fault ended the connection.
         """
         _distort(request, reply, fault, url)
+        seen.is_data = reply.is_data and request.method == "GET"
         start = _apply_range(request, reply, fault)
         body = gzip.compress(reply.body) if fault.gzip else reply.body
         reply.headers.setdefault("Date", formatdate(usegmt=True))
@@ -77,7 +78,9 @@ class Sender:
             self._send_all(head + body)
             return keep
         self._send_head(head, fault)
-        self._send_body(body + b"\0" * fault.extra_bytes, start, fault, seen, holds)
+        if fault.extra_bytes:
+            body += bytes(fault.extra_bytes)
+        self._send_body(body, start, fault, seen, holds)
         return keep
 
     def _send_all(self, data: bytes | memoryview) -> None:

@@ -18,7 +18,7 @@ from .routes import answer
 from .sending import Dropped, Sender, reset
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
     from socketserver import BaseServer
     from types import TracebackType
 
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from .exchange import OriginName
     from .repos import Gate, RepoFile
+    from .snapshot import Build
 
 __all__ = ["Fault", "Hold", "Hub", "Seen"]
 
@@ -90,6 +91,14 @@ class Hub:
     def cdn(self) -> str:
         """The base URL of the origin that serves the bytes of LFS files."""
         return self._origins["cdn"].url
+
+    def serve_snapshot(
+        self, rows: Iterable[Mapping[str, Any]] | None = None, **options: Any
+    ) -> list[Build]:
+        """Add the repositories of rkfetch's shipped catalog; see `hub.snapshot.serve`."""
+        from .snapshot import serve
+
+        return serve(self, rows, **options)
 
     def add_repo(
         self,
@@ -294,7 +303,6 @@ class _Conversation(BaseHTTPRequestHandler):
             reply = answer(hub, request)
         fault = hub.faults.take(request, reply)
         seen.repo, seen.file = reply.repo, reply.file.path if reply.file else None
-        seen.is_data = reply.is_data and request.method == "GET"
         holds = hub.holds if reply.is_data else []
         url = self.server.url + self.path
         try:
