@@ -68,6 +68,7 @@ _SCALARS = {
 _STRING, _ARRAY = 8, 9
 _U32, _U64 = struct.Struct("<I"), struct.Struct("<Q")
 _HEADER = struct.Struct("<4sIQQ")
+_DIMS = [struct.Struct(f"<{dimensions}Q") for dimensions in range(MAX_DIMS + 1)]
 _KEY = re.compile(r"[A-Za-z0-9_.-]+", re.ASCII)
 _SHOWN = 3
 """Elements of an array that are kept."""
@@ -354,7 +355,7 @@ class Decoder:
         dimensions = self._u32()
         if dimensions > MAX_DIMS:
             raise _RefusedError(f"tensor {len(self.tensors) + 1} claims {dimensions} dimensions")
-        dims = struct.unpack_from(f"<{dimensions}Q", self._buffer, self._take(8 * dimensions))
+        dims = _DIMS[dimensions].unpack_from(self._buffer, self._take(8 * dimensions))
         kind = self._u32()
         offset = self._u64()
         self.tensors.append(Tensor(name=_text(name), dims=dims, type=kind, offset=offset))

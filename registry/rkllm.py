@@ -347,12 +347,12 @@ def _shortage(decoder: Decoder, size_bytes: int | None) -> str | None:
     Since 1.1 the offsets of matrices are too small, never too large, so that a tensor beyond the
     end says something in every version.
     """
-    if size_bytes is None or decoder.data_start is None:
+    if size_bytes is None or decoder.data_start is None or not decoder.tensors:
         return None
     need = _end_10(decoder)
     if need is None:
         ends = (t.offset + (_plain_bytes(t) or 0) for t in decoder.tensors)
-        need = decoder.data_start + max(ends, default=0)
+        need = decoder.data_start + max(ends)
     if size_bytes >= need:
         return None
     return f"the file ends {need - size_bytes} bytes before its tensors do: {size_bytes} of {need}"

@@ -338,3 +338,8 @@ def test_what_is_uncertain_becomes_no_evidence(facts_of: Any) -> None:
         ("toolkit", Origin.TRAILER),
         ("architecture", Origin.HEADER),
     ]
+
+
+def test_without_tensors_nothing_is_concluded_from_the_size(facts_of: Any) -> None:
+    facts = facts_of(container([kv("general.architecture", "str", "qwen2")])[:-1])
+    assert (facts.toolkit, facts.complete) == (None, None)
