@@ -248,6 +248,9 @@ class _Origin:
             except OSError:
                 return
             with self._lock:
+                if self._listener is not listener:
+                    connection.close()  # it came in while the origin was being stopped
+                    return
                 self._open.add(connection)
             self._begin(self._converse, connection, address)
 
@@ -264,7 +267,8 @@ class _Origin:
             connection.close()
 
     def stop(self) -> None:
-        listener, self._listener = self._listener, None
+        with self._lock:
+            listener, self._listener = self._listener, None
         if listener is not None:
             # The shutdown wakes the thread that waits in accept(); a close alone does not.
             listener.shutdown(socket.SHUT_RDWR)

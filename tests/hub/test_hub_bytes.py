@@ -92,7 +92,6 @@ def test_range_behind_the_end(hub: Hub, client: httpx.Client) -> None:
 def test_if_range(hub: Hub, client: httpx.Client) -> None:
     url = location(hub)
     etag = client.get(url).headers["etag"]
-    assert WEIGHTS not in etag.encode()
     assert hashlib.sha256(WEIGHTS).hexdigest() not in etag
     asked = {"Range": "bytes=5-9"}
     assert client.get(url, headers={**asked, "If-Range": etag}).status_code == 206
