@@ -159,6 +159,25 @@ class Catalog:
             for row in rows
         )
 
+    def repository_shas(self, source: str) -> dict[str, str | None]:
+        """Return the commit that each repository was last read at, by its name in lower case."""
+        rows = self._rows("SELECT repo, sha FROM repositories WHERE source = ?", (source,))
+        return {str(row["repo"]).casefold(): row["sha"] for row in rows}
+
+    def open_repositories(self, source: str) -> set[str]:
+        """Return the repositories that are believed to hold builds now."""
+        rows = self._rows(
+            "SELECT DISTINCT repo FROM artifacts WHERE source = ? "
+            "AND availability IN ('listed', 'unnamed')",
+            (source,),
+        )
+        return {str(row["repo"]) for row in rows}
+
+    def probed(self, sha256: str) -> str | None:
+        """Return what is noted about a content whose header was read, as JSON."""
+        rows = self._rows("SELECT facts FROM probes WHERE sha256 = ?", (sha256.lower(),))
+        return str(rows[0]["facts"]) if rows else None
+
     def matching(self, expression: str, limit: int) -> list[int]:
         """Return the row numbers of artifacts whose names match an FTS5 expression, best first."""
         rows = self._rows(

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
     from rkfetch.registry.model import Artifact
 
-    from .database import Companion
+    from .database import Catalog, Companion
 
 OF_CONTENT = frozenset({Origin.HEADER, Origin.TRAILER, Origin.LOG})
 """Origins that speak about bytes, wherever these lie."""
@@ -172,22 +172,13 @@ class Writer:
                 (Availability.REJECTED.value, reason, row_id),
             )
 
-    def record_probe(
-        self, sha256: str, form: str, facts: Mapping[str, Any], evidence: Iterable[Evidence]
-    ) -> None:
-        """Remember for ever what the header and trailer of a content say."""
+    def record_probe(self, sha256: str, form: str, facts: str) -> None:
+        """Remember for ever what a content says: its format, and the facts as JSON."""
         with self.transaction():
             self._table("probes").upsert(
-                {
-                    "sha256": sha256.lower(),
-                    "format": form,
-                    "facts": json.dumps(facts, sort_keys=True),
-                    "seen": now(),
-                },
+                {"sha256": sha256.lower(), "format": form, "facts": facts, "seen": now()},
                 pk="sha256",
             )
-            self._observe(None, sha256, evidence)
-            self._refresh(self._holders(None, sha256))
 
     def sync_repository(
         self,
@@ -211,19 +202,28 @@ class Writer:
                 "AND id NOT IN (SELECT value FROM json_each(?))",
                 (repository.source, repository.repo, json.dumps(kept)),
             )
-            self._table("repositories").upsert(
-                {
-                    "source": repository.source,
-                    "repo": repository.repo,
-                    "sha": repository.sha,
-                    "modified": repository.modified,
-                    "listed": seen,
-                    "gated": int(repository.gated),
-                    "downloads": repository.downloads,
-                    "likes": repository.likes,
-                    "tags": json.dumps(repository.tags),
-                },
-                pk=("source", "repo"),
+            self.record_repository(repository, seen=seen)
+
+    def record_repository(self, repository: Repository, *, seen: str) -> None:
+        """Keep what a listing says about a repository itself."""
+        with self.transaction():
+            self._conn.execute(
+                "INSERT INTO repositories (source, repo, sha, modified, listed, gated, downloads, "
+                "likes, tags) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (source, repo) "
+                "DO UPDATE SET repo = excluded.repo, sha = excluded.sha, "
+                "modified = excluded.modified, listed = excluded.listed, gated = excluded.gated, "
+                "downloads = excluded.downloads, likes = excluded.likes, tags = excluded.tags",
+                (
+                    repository.source,
+                    repository.repo,
+                    repository.sha,
+                    repository.modified,
+                    seen,
+                    int(repository.gated),
+                    repository.downloads,
+                    repository.likes,
+                    json.dumps(repository.tags),
+                ),
             )
 
     def drop_repository(self, source: str, repo: str, *, note: str) -> None:
@@ -390,6 +390,22 @@ class Writer:
         )
         contenders = settled["model"].contenders if settled else ()
         return contenders[0] if contenders else None
+
+
+def record_evidence(catalog: Catalog, artifact: Artifact, evidence: Iterable[Evidence]) -> None:
+    """Add observations to the catalog that is being read; nothing happens if it is read only."""
+    if not catalog.read_only:
+        with Writer.open(catalog.path) as writer:
+            writer.record_evidence(artifact, evidence)
+
+
+def reject(
+    catalog: Catalog, artifact: Artifact, reason: str, evidence: Iterable[Evidence] = ()
+) -> None:
+    """Reject an artifact in the catalog that is being read; nothing happens if it is read only."""
+    if not catalog.read_only:
+        with Writer.open(catalog.path) as writer:
+            writer.reject(artifact, reason, evidence)
 
 
 def split_words(text: str) -> str:

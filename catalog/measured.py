@@ -1,0 +1,84 @@
+"""Look up how much memory a build took and how fast it was, where somebody measured it.
+
+The figures are published ones (``data/measured.csv``); they are never changed into each other.
+"""
+
+from __future__ import annotations
+
+import csv
+import re
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rkfetch.registry.memory import MemoryNeed
+from rkfetch.registry.model import Quant
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from rkfetch.registry.model import Platform
+
+_FILE = Path(__file__).with_name("data") / "measured.csv"
+_PAGES = {
+    "airockchip/rknn-llm benchmark.md (v1.3.0)": (
+        "https://github.com/airockchip/rknn-llm/blob/release-v1.3.0/benchmark.md"
+    ),
+    "Hanzo-Huang/rkllm-docker benchmarks/rk3576.csv": (
+        "https://github.com/Hanzo-Huang/rkllm-docker/blob/main/benchmarks/rk3576.csv"
+    ),
+}
+_CHAT = re.compile(r"-(?:instruct|chat|it)(?=-|$)|-v\d+\.\d+$")
+_TABLE_NAMES = {
+    "deepseek-ocr": "deepseekocr-3b",
+    "gemma3n-e2b": "gemma3n-2b",
+    "phi3-mini-4k": "phi3-3.8b",
+}
+"""Names that Rockchip's table writes otherwise."""
+_Key = tuple[str, str, Quant]
+
+
+def measured_memory(model: str, platform: Platform, quant: Quant) -> MemoryNeed | None:
+    """Return the figure for this model, platform and quantisation; None where nobody measured.
+
+    Weights of one size take the same memory whether they were trained to chat or not, so the
+    ending that says so may be missing. A figure for the model's full name is preferred, then the
+    one that is higher.
+    """
+    name = _plain(model)
+    short = _CHAT.sub("", name)
+    for key in (name, short, _TABLE_NAMES.get(short, short)):
+        found = _figures().get((key, platform.value, quant))
+        if found is not None:
+            return found
+    return None
+
+
+@lru_cache(maxsize=1)
+def _figures() -> Mapping[_Key, MemoryNeed]:
+    figures: dict[_Key, MemoryNeed] = {}
+    with _FILE.open(encoding="utf-8", newline="") as file:
+        for row in csv.DictReader(file):
+            quant = Quant.read(row["quant"])
+            if quant is None:
+                continue
+            need = MemoryNeed(
+                size_bytes=round(float(row["memory_mb"]) * 1e6),
+                measured=True,
+                source=_PAGES[row["source"]],
+                tokens_per_s=float(row["tokens_per_s"]),
+            )
+            name, params = _plain(row["model"]), _plain(row["params"])
+            full = name if params in name else f"{name}-{params}"
+            for spelling in {full, _CHAT.sub("", full)}:
+                slot = (spelling, row["platform"], quant)
+                if slot not in figures or figures[slot].size_bytes < need.size_bytes:
+                    figures[slot] = need
+    return figures
+
+
+def _plain(name: str) -> str:
+    """Fold what differs between spellings of one name."""
+    folded = re.sub(r"(?<=\d)_(?=\d+b)", ".", name.lower()).replace("_", "-")
+    folded = re.sub(r"\(.*?\)", "", folded)
+    return re.sub(r"^(gemma|phi)-(?=\d)", r"\1", folded)

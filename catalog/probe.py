@@ -1,0 +1,158 @@
+"""Find out what a remote build says about itself, by range, and remember it for ever.
+
+What a content says never changes, so it is asked once for each SHA-256: a second place of the
+same content, or the same place next year, costs no request for data.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, fields, replace
+from typing import TYPE_CHECKING, Any
+
+from rkfetch.registry.errors import RkfetchError
+from rkfetch.registry.hub import HttpBytes, resolve_url
+from rkfetch.registry.model import Availability, Origin, Platform, Quant, with_evidence
+from rkfetch.registry.rkllm import RkllmFacts, facts_evidence
+from rkfetch.registry.rkllm_read import read_rkllm
+from rkfetch.registry.versions import as_version
+
+from .writer import Writer, now
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from rkfetch.registry.http import Http
+    from rkfetch.registry.model import Artifact
+
+    from .database import Catalog
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Probed:
+    """A build whose own word was heard."""
+
+    artifact: Artifact
+    """With the evidence, and with size and SHA-256 where the source told them."""
+    facts: RkllmFacts
+    remembered: bool
+    """The answer came from the catalog; nothing was read."""
+
+
+def probe(catalog: Catalog, http: Http, artifact: Artifact) -> Probed:
+    """Read the header and trailer of a remote build, or recall them, and note them down.
+
+    A content that is no whole model is rejected in the catalog.
+
+    Raises:
+        NetworkError, AuthenticationError, UnknownModelError: it could not be read.
+        IntegrityError: it is another file than the catalog says.
+    """
+    probed = read_remote(http, artifact, recall=catalog.probed)
+    if not (probed.remembered or catalog.read_only):
+        with Writer.open(catalog.path) as writer:
+            note(writer, probed)
+    return probed
+
+
+def read_remote(http: Http, artifact: Artifact, *, recall: Callable[[str], str | None]) -> Probed:
+    """Read a remote build's own word; ``recall`` gives what is noted about a SHA-256.
+
+    Raises:
+        NetworkError, AuthenticationError, UnknownModelError: it could not be read.
+        IntegrityError: it is another file than the catalog says.
+    """
+    known = _recalled(artifact.sha256, recall)
+    if known is not None:
+        return _probed(artifact, known, remembered=True)
+    source = HttpBytes(http, artifact)
+    remote = source.remote
+    artifact = replace(
+        artifact,
+        sha256=artifact.sha256 or remote.sha256,
+        size_bytes=artifact.size_bytes or remote.size_bytes,
+    )
+    known = _recalled(artifact.sha256, recall)
+    if known is not None:
+        return _probed(artifact, known, remembered=True)
+    return _probed(artifact, read_rkllm(source), remembered=False)
+
+
+def note(writer: Writer, probed: Probed) -> None:
+    """Write down what a probe found."""
+    artifact, facts = probed.artifact, probed.facts
+    with writer.transaction():
+        writer.record_artifact(artifact, seen=now())
+        if artifact.sha256 is not None:
+            writer.record_probe(artifact.sha256, facts.format, facts_json(facts))
+        complaint = no_model(facts)
+        if complaint is not None:
+            writer.reject(artifact, complaint)
+
+
+def no_model(facts: RkllmFacts) -> str | None:
+    """Return one sentence that says why a content is no usable model; None if it may be one."""
+    if facts.format != "rkllm":
+        return f"it is no .rkllm model but {facts.explanation or facts.format}"
+    if facts.complete is False:
+        return "it is cut off: " + ("; ".join(facts.problems) or "its end is missing")
+    return None
+
+
+def _recalled(sha256: str | None, recall: Callable[[str], str | None]) -> RkllmFacts | None:
+    text = recall(sha256) if sha256 is not None else None
+    return None if text is None else facts_from_json(text)
+
+
+def _probed(artifact: Artifact, facts: RkllmFacts, *, remembered: bool) -> Probed:
+    place = resolve_url(artifact.repo, artifact.path, artifact.revision, source=artifact.source)
+    heard = with_evidence(artifact, facts_evidence(facts, place=place, seen=now()))
+    complaint = no_model(facts)
+    if complaint is not None:
+        heard = replace(heard, availability=Availability.REJECTED, note=complaint)
+    return Probed(artifact=heard, facts=facts, remembered=remembered)
+
+
+_UNKEPT = {"keys", "read_bytes", "requests"}
+"""Fields that describe one reading rather than the content, or that are large."""
+
+
+def facts_json(facts: RkllmFacts) -> str:
+    """Write facts as one JSON object."""
+    kept = {f.name: _plain(getattr(facts, f.name)) for f in fields(facts) if f.name not in _UNKEPT}
+    return json.dumps({name: value for name, value in kept.items() if value is not None})
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, (bool, int, type(None))):
+        return value
+    if isinstance(value, (Origin, Platform)):
+        return value.value
+    return list(value) if isinstance(value, tuple) else str(value)
+
+
+_READERS: Mapping[str, Callable[[Any], Any]] = {
+    "toolkit": as_version,
+    "toolkit_origin": Origin,
+    "platform": Platform,
+    "quant": Quant.read,
+    "not_read": tuple,
+    "problems": tuple,
+}
+
+
+def facts_from_json(text: str) -> RkllmFacts | None:
+    """Read what `facts_json` wrote; None if another version of rkfetch wrote it differently."""
+    try:
+        stored = json.loads(text)
+        names = {f.name for f in fields(RkllmFacts)} - _UNKEPT
+        return RkllmFacts(
+            keys={},
+            **{n: _READERS.get(n, _same)(v) for n, v in stored.items() if n in names},
+        )
+    except (ValueError, TypeError, AttributeError, RkfetchError):
+        return None
+
+
+def _same(value: object) -> object:
+    return value
