@@ -103,7 +103,8 @@ class Sysroot:
         """
         resolved = self.resolve(path)
         if resolved is None:
-            raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), path)
+            code = errno.ENOENT if "\0" in path else errno.ELOOP
+            raise OSError(code, os.strerror(code), path)
         host = self._host(resolved)
         if not stat.S_ISREG(os.lstat(host).st_mode):
             raise OSError(errno.EINVAL, "not a regular file", path)

@@ -1,0 +1,251 @@
+"""``rkfetch doctor``: what this board is, how each fact was found, and what to put right."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+import textwrap
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from rkfetch.registry.errors import UsageError
+
+from .options import JsonOption, SysrootOption  # noqa: TC001 - typer reads the annotations
+from .output import emit, emit_json, safe
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from rkfetch.registry.finding import Finding
+    from rkfetch.registry.runtimes import RuntimeFound
+    from rkfetch.registry.surroundings import Surroundings, TokenState
+    from rkfetch.registry.target import Board
+
+_CHECK_FAILED = 3
+_COLOURS = {
+    "problem": typer.colors.RED,
+    "warning": typer.colors.YELLOW,
+    "note": typer.colors.CYAN,
+    "ok": typer.colors.GREEN,
+}
+
+
+def doctor_command(
+    *,
+    sysroot: SysrootOption = "/",
+    check: Annotated[
+        bool, typer.Option("--check", help="Exit with 3 if there is a problem.")
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Show what this board is, how each fact was found, and what to put right.
+
+    Reads files only: no root, no network, nothing is changed.
+    """
+    from rkfetch.registry.doctor import examine
+    from rkfetch.registry.finding import Severity
+    from rkfetch.registry.target import detect
+
+    root = Path(sysroot)
+    board = detect(root)
+    is_here = os.path.realpath(root) == "/"
+    surroundings = _look_around() if is_here else None
+    findings = examine(board, surroundings)
+    if as_json:
+        emit_json(_as_json(board, findings))
+    else:
+        for line in _screen(board, findings):
+            emit(line)
+    if check and any(finding.severity is Severity.PROBLEM for finding in findings):
+        raise typer.Exit(_CHECK_FAILED)
+
+
+def _look_around() -> Surroundings:
+    """Look at what rkfetch works with here, without creating or writing anything."""
+    from rkfetch.registry.store import home
+    from rkfetch.registry.surroundings import Surroundings
+
+    store = home()
+    existing = next((folder for folder in (store, *store.parents) if folder.exists()), Path("/"))
+    try:
+        free = shutil.disk_usage(existing).free
+    except OSError:
+        free = None
+    return Surroundings(
+        store=str(store),
+        is_writable=existing.is_dir() and os.access(existing, os.W_OK | os.X_OK),
+        free_bytes=free,
+        endpoint=_endpoint(),
+        token=_token_state(),
+        is_offline=any(
+            os.environ.get(name, "").strip().lower() in {"1", "true", "yes", "on"}
+            for name in ("HF_HUB_OFFLINE", "RKFETCH_OFFLINE")
+        ),
+    )
+
+
+def _endpoint() -> str | None:
+    """Return the address that HF_ENDPOINT names, without secrets; empty if it is none."""
+    from rkfetch.registry.addresses import shown
+    from rkfetch.registry.hub import endpoint
+
+    if not os.environ.get("HF_ENDPOINT"):
+        return None
+    try:
+        return shown(endpoint())
+    except UsageError:
+        return ""
+
+
+def _token_state() -> TokenState:
+    from rkfetch.registry.hub import hub_token
+    from rkfetch.registry.surroundings import TokenState
+
+    try:
+        return TokenState.SET if hub_token() else TokenState.NONE
+    except UsageError:
+        return TokenState.BROKEN
+
+
+# --- for people --------------------------------------------------------------------------------
+
+
+def _screen(board: Board, findings: tuple[Finding, ...]) -> Iterator[str]:
+    """Yield the lines of the screen: what it is, the facts, the runtimes, the findings."""
+    width = min(shutil.get_terminal_size((100, 24)).columns, 100)
+    yield _headline(board)
+    yield ""
+    yield from _table(
+        [(fact.name.replace("_", " "), fact.value or "unknown", fact.how) for fact in board.facts],
+        width,
+    )
+    if len(board.runtimes) > 1 or any(found.problem for found in board.runtimes):
+        yield ""
+        yield "copies of librkllmrt.so:"
+        rows = [_runtime_row(found) for found in board.runtimes]
+        yield from _table(rows, width)
+    yield ""
+    for finding in findings:
+        yield from _finding_lines(finding, width)
+
+
+def _headline(board: Board) -> str:
+    if not board.on_board:
+        return "no Rockchip board"
+    known = [
+        f"{label} {value}"
+        for label, value in (("runtime", board.runtime), ("driver", board.driver))
+        if value
+    ]
+    chip = (board.platform_name or "").upper()
+    return safe(", ".join([f"{board.model or 'a board'} ({chip})", *known]))
+
+
+def _table(rows: list[tuple[str, str, str]], width: int) -> Iterator[str]:
+    """Align three columns; the last one is wrapped under itself."""
+    shown = [tuple(safe(cell, limit=600) for cell in row) for row in rows]
+    first = max(len(row[0]) for row in shown)
+    second = min(max(len(row[1]) for row in shown), 40)
+    indent = 2 + first + 2 + second + 2
+    for name, value, how in shown:
+        lines = textwrap.wrap(how, max(width - indent, 24), break_long_words=False) or [""]
+        yield f"  {name:<{first}}  {value:<{second}}  {lines[0]}".rstrip()
+        for line in lines[1:]:
+            yield " " * indent + line
+
+
+def _runtime_row(found: RuntimeFound) -> tuple[str, str, str]:
+    remarks = ["counts" if found.counts else "", found.why, found.problem or ""]
+    remarks += [f"also {', '.join(found.also)}"] if found.also else []
+    return (
+        str(found.version or "unknown"),
+        found.path,
+        "; ".join(remark for remark in remarks if remark),
+    )
+
+
+def _finding_lines(finding: Finding, width: int) -> Iterator[str]:
+    label = f"{finding.severity.value:<7}"
+    if sys.stdout.isatty() and not os.environ.get("NO_COLOR"):
+        label = typer.style(label, fg=_COLOURS[finding.severity.value], bold=True)
+    parts = [("", finding.text)]
+    parts += [("why: ", finding.why)] if finding.why else []
+    parts += [("do:  ", step) for step in finding.todo]
+    if finding.source and finding.severity.value != "ok":
+        parts.append(("see: ", finding.source))
+    lines = [
+        line
+        for lead, text in parts
+        for line in textwrap.wrap(
+            safe(text, limit=1000),
+            max(width - 9, 24),
+            initial_indent=lead,
+            subsequent_indent=" " * len(lead),
+            break_long_words=False,
+            break_on_hyphens=False,
+        )
+    ]
+    yield f"{label}  {lines[0]}"
+    for line in lines[1:]:
+        yield " " * 9 + line
+
+
+# --- for scripts -------------------------------------------------------------------------------
+
+
+def _as_json(board: Board, findings: tuple[Finding, ...]) -> dict[str, Any]:
+    return {
+        "board": {
+            "on_board": board.on_board,
+            "platform": board.platform.value if board.platform else None,
+            "platform_name": board.platform_name,
+            "model": board.model,
+            "runtime": _text(board.runtime),
+            "driver": _text(board.driver),
+            "memory_bytes": board.memory_bytes,
+            "memory_available_bytes": board.memory_available_bytes,
+            "memory_limit_bytes": board.memory_limit_bytes,
+            "npu_cores": board.npu_cores,
+            "machine": board.machine,
+            "open_files": board.open_files,
+            "in_container": board.in_container,
+        },
+        "facts": [
+            {"name": f.name, "value": f.value, "how": f.how, "problem": f.problem}
+            for f in board.facts
+        ],
+        "runtimes": [
+            {
+                "path": found.path,
+                "also": list(found.also),
+                "version": _text(found.version),
+                "build": found.build,
+                "machine": found.machine,
+                "bytes": found.size_bytes,
+                "how": found.how,
+                "why": found.why,
+                "usable": found.usable,
+                "counts": found.counts,
+                "problem": found.problem,
+            }
+            for found in board.runtimes
+        ],
+        "findings": [
+            {
+                "rule": finding.rule,
+                "severity": finding.severity.value,
+                "text": finding.text,
+                "why": finding.why,
+                "todo": list(finding.todo),
+                "source": finding.source,
+            }
+            for finding in findings
+        ],
+    }
+
+
+def _text(value: object) -> str | None:
+    return None if value is None else str(value)

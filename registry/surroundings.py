@@ -1,0 +1,99 @@
+"""Judge what rkfetch itself works with on this machine: its store, its way to the network."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+from typing import TYPE_CHECKING
+
+from .finding import Finding, Severity
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_LEAST_DISK = 2_000_000_000
+
+
+class TokenState(Enum):
+    """Whether a Hub token is there; what it is stays unsaid."""
+
+    NONE = "none"
+    SET = "set"
+    BROKEN = "broken"
+    """What is there cannot be a token."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Surroundings:
+    """What rkfetch itself works with on this machine."""
+
+    store: str
+    """The folder in which models are kept."""
+    is_writable: bool
+    free_bytes: int | None
+    """On the store's file system, for this user."""
+    endpoint: str | None = None
+    """``HF_ENDPOINT`` where it is set, without credentials; empty if it is no address."""
+    token: TokenState = TokenState.NONE
+    is_offline: bool = False
+
+
+def about_store(around: Surroundings) -> Iterator[Finding]:
+    """Say whether models can be kept, and how many."""
+    if not around.is_writable:
+        yield Finding(
+            rule="store",
+            severity=Severity.PROBLEM,
+            text=f"'{around.store}' cannot be written",
+            why="models are kept there",
+            todo=("make it yours, or choose another folder: RKFETCH_HOME=/path/to/folder",),
+        )
+    if around.free_bytes is not None and around.free_bytes < _LEAST_DISK:
+        yield Finding(
+            rule="disk",
+            severity=Severity.WARNING,
+            text=f"{around.free_bytes // 10**6} MB are free for '{around.store}'",
+            why="models have 0.5 to 9 GB",
+            todo=("make room with `rkfetch gc`, or set RKFETCH_HOME to a larger disk",),
+        )
+
+
+def about_network(around: Surroundings) -> Iterator[Finding]:
+    """Say what changes where files come from."""
+    if around.is_offline:
+        yield Finding(
+            rule="offline",
+            severity=Severity.NOTE,
+            text="HF_HUB_OFFLINE or RKFETCH_OFFLINE is set: nothing is fetched",
+        )
+    if around.endpoint == "":
+        yield Finding(
+            rule="endpoint",
+            severity=Severity.PROBLEM,
+            text="HF_ENDPOINT is set, and is not an address",
+            why="nothing can be fetched from Hugging Face",
+            todo=("an example: HF_ENDPOINT=https://huggingface.co",),
+        )
+    elif around.endpoint is not None:
+        plain = around.endpoint.startswith("http://")
+        yield Finding(
+            rule="endpoint",
+            severity=Severity.NOTE,
+            text=f"HF_ENDPOINT is set: {around.endpoint} is asked instead of huggingface.co",
+            why="every file is still checked against the SHA-256 that the catalog knows"
+            + ("; over http:// others can see what you fetch" if plain else ""),
+        )
+    if around.token is TokenState.BROKEN:
+        yield Finding(
+            rule="token",
+            severity=Severity.WARNING,
+            text="the Hugging Face token contains characters that no token has",
+            why="gated models cannot be fetched with it",
+            todo=("set HF_TOKEN anew, or run `hf auth login`",),
+        )
+    elif around.token is TokenState.SET:
+        yield Finding(
+            rule="token",
+            severity=Severity.OK,
+            text="a Hugging Face token is set (gated models can be fetched)",
+        )
