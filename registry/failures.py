@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import errno
 import re
-import socket
-import ssl
 import time
 from contextlib import contextmanager
-from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING
 
 from . import addresses
 from .errors import NetworkError
 
 if TYPE_CHECKING:
+    import ssl
     from collections.abc import Iterator, Mapping, Sequence
 
     import httpx
@@ -59,6 +57,8 @@ def ordered_wait_s(headers: Mapping[str, str], now: float) -> float | None:
     if text.isascii() and text.isdigit():
         return float(text)
     if text:
+        from email.utils import parsedate_to_datetime
+
         try:
             return max(0.0, parsedate_to_datetime(text).timestamp() - now)
         except ValueError:
@@ -111,6 +111,9 @@ def _translate(error: httpx.TransportError, url: str) -> NetworkError:
 
 
 def _no_connection(error: httpx.ConnectError, host: str) -> NetworkError:
+    import socket
+    import ssl
+
     for inner in _chain(error):
         if isinstance(inner, ssl.SSLCertVerificationError):
             return _bad_certificate(inner, host)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import random as random_module
-import ssl
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ from .errors import IntegrityError, NetworkError, OfflineError, UsageError
 from .failures import TransientError, failure_of_status, translated
 
 if TYPE_CHECKING:
+    import ssl
     from collections.abc import Callable, Iterator, Mapping
     from types import TracebackType
 
@@ -71,8 +71,8 @@ class Retries:
         """Start counting anew: the last try got somewhere."""
         self._failures = 0
 
-    def pause(self, error: TransientError) -> None:
-        """Wait before the next try.
+    def pause(self, error: TransientError, *, at_once: bool = False) -> None:
+        """Wait before the next try, unless it may come ``at_once`` and the server does not object.
 
         Raises:
             NetworkError: there is no next try.
@@ -89,7 +89,9 @@ class Retries:
             raise NetworkError(
                 error.message, cause=[*error.cause, asked], hint=self._hint or error.hint
             ) from error
-        wait_s = self._own_wait_s() if ordered is None else ordered
+        wait_s = 0 if at_once else self._own_wait_s()
+        if ordered is not None:
+            wait_s = ordered
         if wait_s > 0:
             if self._waiting is not None:
                 self._waiting(error.message, wait_s)
@@ -188,7 +190,7 @@ class Http:
         connect_timeout_s: float = 10,
         stall_timeout_s: float | None = None,
         offline: bool | None = None,
-        policy: RetryPolicy | None = None,
+        retries: RetryPolicy | None = None,
         clock: Callable[[], float] = time.time,
         sleep: Callable[[float], object] = time.sleep,
         random: Callable[[], float] = random_module.random,
@@ -196,7 +198,7 @@ class Http:
         self._connect_timeout_s = connect_timeout_s
         self._stall_timeout_s = stall_timeout_s or _stall_timeout_from_environment()
         self._offline = _is_offline() if offline is None else offline
-        self._policy = policy or RetryPolicy()
+        self._policy = retries or RetryPolicy()
         self._clock = clock
         self._sleep = sleep
         self._random = random
@@ -382,6 +384,8 @@ def _tls_context() -> ssl.SSLContext:
 
     The system's hold what a company added; a small board may have none at all.
     """
+    import ssl
+
     for name in ("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
         place = os.environ.get(name)
         if not place:

@@ -240,6 +240,30 @@ def _authentication(http: Http, reply: Reply, artifact: Artifact, code: str) -> 
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class HubFile:
+    """An artifact as the `transfer.Source` of its bytes."""
+
+    http: Http
+    artifact: Artifact
+    waiting: Callable[[str, float], object] | None = None
+
+    @property
+    def name(self) -> str:
+        """What to call it in a message."""
+        return self.artifact.name
+
+    @property
+    def identity(self) -> str:
+        """Source, repository, path and revision; not the endpoint, which may change."""
+        artifact = self.artifact
+        return f"{artifact.source}:{artifact.repo}/{artifact.path}@{artifact.revision or ''}"
+
+    def locate(self) -> Remote:
+        """Find an address that works now; raises like `locate`."""
+        return locate(self.http, self.artifact, waiting=self.waiting)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ContentRange:
     """Which part of a file a 206 carries."""
 

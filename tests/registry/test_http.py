@@ -251,7 +251,7 @@ class TestFailures:
 
         monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
         with (
-            Http(policy=RetryPolicy(attempts=1)) as http,
+            Http(retries=RetryPolicy(attempts=1)) as http,
             pytest.raises(NetworkError, match=r"the name hub.example cannot be resolved"),
         ):
             http.request("HEAD", "https://hub.example/")
@@ -289,7 +289,7 @@ class TestFailures:
     ) -> None:
         monkeypatch.setenv("HTTP_PROXY", hub.cdn)
         hub.stop_accepting("cdn")
-        with Http(policy=RetryPolicy(attempts=1)) as http, pytest.raises(NetworkError):
+        with Http(retries=RetryPolicy(attempts=1)) as http, pytest.raises(NetworkError):
             http.request("HEAD", hub.endpoint)
         monkeypatch.setenv("NO_PROXY", "127.0.0.1")
         with Http() as http:

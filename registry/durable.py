@@ -1,0 +1,146 @@
+"""Put bytes on a disk so that a power cut leaves the old state or the new one, nothing between."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import hashlib
+import os
+from typing import TYPE_CHECKING
+
+from .errors import DiskSpaceError, RkfetchError, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+BLOCK_BYTES = 1 << 20
+_FULL = {errno.ENOSPC, errno.EDQUOT}
+_FORBIDDEN = {errno.EACCES, errno.EPERM, errno.EROFS}
+
+
+@contextlib.contextmanager
+def disk_errors(place: Path) -> Iterator[None]:
+    """Turn what the operating system says about a disk into our errors.
+
+    Raises:
+        DiskSpaceError: it is full, or its file system cannot hold a file of that size.
+        UsageError: it may not be written.
+        RkfetchError: anything else.
+    """
+    try:
+        yield
+    except OSError as error:
+        said = error.strerror or str(error)
+        if error.errno in _FULL:
+            have = free_bytes(place)
+            raise DiskSpaceError(
+                f"no room is left in {place}",
+                have_bytes=have,
+                where=str(place),
+                cause=[f"{said}; {have:,} bytes are free"],
+                hint="make room (`rkfetch gc`, `rkfetch rm`), then run the same command again",
+            ) from error
+        if error.errno == errno.EFBIG:
+            raise DiskSpaceError(
+                f"the file system of {place} does not hold files of that size",
+                where=str(place),
+                cause=[f"{said}; FAT32, for one, ends at 4 GiB"],
+                hint="name a folder on another file system with RKFETCH_HOME",
+            ) from error
+        if error.errno in _FORBIDDEN:
+            raise UsageError(
+                f"{place} cannot be written",
+                cause=[said],
+                hint="name a folder that you may write with RKFETCH_HOME",
+            ) from error
+        raise RkfetchError(f"{place} cannot be used", cause=[said]) from error
+
+
+def free_bytes(place: Path) -> int:
+    """Return how many bytes this user may still write to the file system of an existing place."""
+    stats = os.statvfs(place)
+    return stats.f_bavail * stats.f_frsize
+
+
+def require_space(directory: Path, need_bytes: int, *, margin_bytes: int = 1 << 20) -> None:
+    """Check that a file system has room before anything is written to it.
+
+    Raises:
+        DiskSpaceError: it has not, with need (the margin included), have and where.
+    """
+    need_bytes += margin_bytes
+    have_bytes = free_bytes(directory)
+    if have_bytes < need_bytes:
+        raise DiskSpaceError(
+            f"not enough room in {directory}",
+            need_bytes=need_bytes,
+            have_bytes=have_bytes,
+            where=str(directory),
+            cause=[f"{need_bytes:,} bytes are needed, {have_bytes:,} are free"],
+            hint="make room (`rkfetch gc`, `rkfetch rm`), or name another folder with RKFETCH_HOME",
+        )
+
+
+def make_directory(path: Path) -> None:
+    """Make a folder and those above it; raises like `disk_errors`."""
+    with disk_errors(path):
+        path.mkdir(parents=True, exist_ok=True)
+
+
+def sync_directory(path: Path) -> None:
+    """Make the names in a folder last."""
+    handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def write_durably(path: Path, data: bytes) -> None:
+    """Replace a small file as a whole; there must be one writer at a time.
+
+    Raises:
+        OSError: it could not be written; the old file is as it was.
+    """
+    temporary = path.with_name(f".{path.name}.tmp")
+    try:
+        with temporary.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    sync_directory(path.parent)
+
+
+def hash_file(
+    path: Path, *, length: int | None = None, advanced: Callable[[int], object] | None = None
+) -> hashlib._Hash:
+    """Return the SHA-256 state over a file or its first ``length`` bytes.
+
+    ``advanced`` is told the number of bytes read so far.
+
+    Raises:
+        OSError: it cannot be read, or is shorter than ``length``.
+    """
+    digest = hashlib.sha256()
+    done = 0
+    with path.open("rb", buffering=0) as file:
+        os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_SEQUENTIAL)
+        block = bytearray(BLOCK_BYTES)
+        view = memoryview(block)
+        while length is None or done < length:
+            wanted = BLOCK_BYTES if length is None else min(BLOCK_BYTES, length - done)
+            count = file.readinto(view[:wanted])
+            if not count:
+                break
+            digest.update(view[:count])
+            done += count
+            if advanced is not None:
+                advanced(done)
+    if length is not None and done < length:
+        raise OSError(errno.EIO, "the file is shorter than it was", str(path))
+    return digest

@@ -1,0 +1,173 @@
+"""From an artifact to a verified file in the store: here already, or downloaded and checked."""
+
+from __future__ import annotations
+
+import datetime as dt
+import hashlib
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING, Any, Literal
+
+from .http import rkfetch_version
+from .hub import HubFile, endpoint, modelscope_endpoint
+from .record import Record, attributes_of
+from .rkllm_read import read_file
+from .transfer import download, replaced_upstream
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
+
+    from .http import Http
+    from .hub import Remote
+    from .model import Artifact
+    from .progress import Progress
+    from .rkllm import RkllmFacts
+    from .store import Installed, Store
+    from .transfer import Downloaded
+
+_FORMATS = {".rkllm": "rkllm", ".rknn": "rknn"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fetched:
+    """A verified file, and what it took to have it here."""
+
+    installed: Installed
+    action: Literal["present", "downloaded"]
+    resumed_from: int = 0
+    """Bytes that an earlier process had left."""
+    bytes_downloaded: int = 0
+    """Bytes of content that came over the network."""
+
+
+def installed(store: Store, artifact: Artifact) -> Installed | None:
+    """Return an artifact's file if it is here, without any network.
+
+    Without a known digest, a file from the same address counts: fetched at the same commit if
+    the artifact is pinned to one, else at the same branch, however long ago.
+    """
+    if artifact.sha256 is not None:
+        return store.find(artifact.sha256)
+    item = store.find_source(artifact.source, artifact.repo, artifact.path)
+    if item is None:
+        return None
+    fetched_at = {item.record.revision, item.record.requested or "main"}
+    return item if (artifact.revision or "main") in fetched_at else None
+
+
+def fetch(
+    artifact: Artifact,
+    *,
+    store: Store,
+    http: Http,
+    progress: Progress,
+    check: Callable[[RkllmFacts], str | None] | None = None,
+    record_extra: Mapping[str, Any] | None = None,
+) -> Fetched:
+    """Have an artifact's file in the store, verified; what is there already costs no request.
+
+    ``check`` is given the header of a finished ``.rkllm`` and returns a sentence if it
+    contradicts the plan; then the file is removed and never gets its name. ``record_extra`` may
+    hold ``model``, ``verdict`` and ``attributes`` for the record.
+
+    Raises:
+        IntegrityError: the file was replaced upstream (known before any byte), or its content is
+            wrong. Nothing of it is kept.
+        NetworkError: nothing came any more, after retries. The partial file is kept.
+        DiskSpaceError: there is no room. The partial file is kept.
+        AuthenticationError, UnknownModelError: the source does not give it out.
+        OfflineError: it is not here, and the network is switched off.
+    """
+    here = installed(store, artifact)
+    if here is not None:
+        return Fetched(installed=here, action="present")
+    source = HubFile(http=http, artifact=artifact, waiting=progress.waiting)
+    remote = source.locate()
+    _require_same(artifact, remote)
+    sha256 = artifact.sha256 or remote.sha256
+    if sha256 is not None and (here := store.find(sha256)) is not None:
+        return Fetched(installed=here, action="present")
+    key = sha256 or hashlib.sha256(source.identity.encode()).hexdigest()
+    with store.writing(key, waiting=progress.waiting):
+        here = store.find(sha256) if sha256 else installed(store, artifact)
+        if here is not None:
+            return Fetched(installed=here, action="present")
+        downloaded = download(
+            http,
+            source,
+            partial=store.partial(key),
+            remote=remote,
+            expected_size=artifact.size_bytes,
+            expected_sha256=artifact.sha256,
+            progress=progress,
+            check=lambda path: _complaint(path, artifact, check),
+        )
+        progress.phase("install")
+        record = _record(artifact, remote, downloaded, record_extra or {})
+        item = store.add(downloaded.path, record)
+    return Fetched(
+        installed=item,
+        action="downloaded",
+        resumed_from=downloaded.resumed_from,
+        bytes_downloaded=downloaded.received_bytes,
+    )
+
+
+def _require_same(artifact: Artifact, remote: Remote) -> None:
+    """Check before any byte that the source still has what the catalog knows."""
+    if artifact.sha256 and remote.sha256 and artifact.sha256 != remote.sha256:
+        raise replaced_upstream(artifact.name, "SHA-256", artifact.sha256, remote.sha256)
+
+
+def _complaint(
+    path: Path, artifact: Artifact, check: Callable[[RkllmFacts], str | None] | None
+) -> str | None:
+    """Look at a finished file: is it of the kind that its name says, and as planned?"""
+    wanted = _FORMATS.get(PurePosixPath(artifact.path).suffix.lower())
+    if wanted is None:
+        return None
+    facts = read_file(path)
+    if facts.format != wanted:
+        return f"it is no .{wanted} file but {facts.explanation or facts.format}"
+    if wanted != "rkllm":
+        return None
+    return check(facts) if check is not None else None
+
+
+def _record(
+    artifact: Artifact, remote: Remote, downloaded: Downloaded, extra: Mapping[str, Any]
+) -> Record:
+    is_model = artifact.path.lower().endswith(".rkllm")
+    header = attributes_of(read_file(downloaded.path)) if is_model else {}
+    now = dt.datetime.now(tz=dt.timezone.utc)
+    return Record(
+        sha256=downloaded.sha256,
+        size_bytes=downloaded.size_bytes,
+        source=artifact.source,
+        repo=artifact.repo,
+        path=artifact.path,
+        revision=remote.commit or artifact.revision,
+        requested=artifact.revision,
+        endpoint=_endpoint(artifact),
+        model=extra.get("model"),
+        attributes={**_known_attributes(artifact), **header, **extra.get("attributes", {})},
+        verdict=extra.get("verdict"),
+        validator=downloaded.validator,
+        fetched_at=now.isoformat(timespec="seconds"),
+        rkfetch=rkfetch_version(),
+    )
+
+
+def _endpoint(artifact: Artifact) -> str | None:
+    if artifact.source == "huggingface":
+        return endpoint()
+    return modelscope_endpoint() if artifact.source == "modelscope" else None
+
+
+def _known_attributes(artifact: Artifact) -> dict[str, dict[str, str | None]]:
+    return {
+        name: {"value": attribute.value, "origin": attribute.origin.value}
+        for name, attribute in artifact.attributes.items()
+        if attribute.value is not None and attribute.origin is not None
+    }

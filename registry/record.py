@@ -1,0 +1,188 @@
+"""Write down beside an installed file where it came from, and under which name it is kept."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import unicodedata
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+from .durable import hash_file, write_durably
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from .rkllm import RkllmFacts
+
+RECORD_NAME = "record.json"
+_SCHEMA_VERSION = 1
+_LONGEST_NAME = 200
+_LONGEST_SUFFIX = 16
+_HIDDEN = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
+_AWKWARD = set('<>:"/\\|?*`$&;!')
+_RESERVED = {"con", "prn", "aux", "nul", RECORD_NAME.partition(".")[0]}
+_RESERVED |= {f"{port}{number}" for port in ("com", "lpt") for number in range(10)}
+
+_TEXTS = ("sha256", "source", "repo", "path", "fetched_at", "rkfetch")
+_OPTIONAL_TEXTS = ("revision", "requested", "endpoint", "model", "verdict", "validator")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Record:
+    """The provenance of one file."""
+
+    sha256: str
+    size_bytes: int
+    source: str
+    repo: str
+    path: str
+    revision: str | None = None
+    """The commit that it was at, where the source told."""
+    requested: str | None = None
+    """The revision that was asked for; None was the default branch."""
+    endpoint: str | None = None
+    model: str | None = None
+    attributes: Mapping[str, Mapping[str, str | None]] = field(default_factory=dict)
+    """``{"toolkit": {"value": "1.2.3", "origin": "header"}}``."""
+    verdict: str | None = None
+    """What was said about it and the board when it was chosen."""
+    validator: str | None = None
+    """ETag or date under which the server gave it."""
+    fetched_at: str = ""
+    """RFC 3339."""
+    rkfetch: str = ""
+    """The version of rkfetch that wrote this."""
+    damaged: bool = False
+    """Its content was found to have changed since."""
+
+    @classmethod
+    def read(cls, path: Path) -> Record | None:
+        """Read a record; None if it is missing, torn, or of a newer rkfetch."""
+        try:
+            values = json.loads(path.read_bytes())
+        except (OSError, ValueError, RecursionError):
+            return None
+        return cls.from_json(values)
+
+    @classmethod
+    def from_json(cls, values: Any) -> Record | None:
+        """Read what `as_json` gave; None if it makes no sense. Unknown keys are left out."""
+        if not isinstance(values, dict) or values.get("schema_version") != _SCHEMA_VERSION:
+            return None
+        texts: dict[str, Any] = {name: values.get(name) for name in _TEXTS}
+        optional: dict[str, Any] = {name: values.get(name) for name in _OPTIONAL_TEXTS}
+        size = values.get("bytes")
+        if (
+            not all(isinstance(value, str) for value in texts.values())
+            or not all(value is None or isinstance(value, str) for value in optional.values())
+            or type(size) is not int
+            or size < 0
+        ):
+            return None
+        return cls(
+            **texts,
+            **optional,
+            size_bytes=size,
+            attributes=_attributes(values.get("attributes")),
+            damaged=values.get("damaged") is True,
+        )
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the record as it is stored and shown."""
+        return {
+            "schema_version": _SCHEMA_VERSION,
+            "bytes": self.size_bytes,
+            **{name: getattr(self, name) for name in (*_TEXTS, *_OPTIONAL_TEXTS)},
+            "attributes": {name: dict(value) for name, value in self.attributes.items()},
+            "damaged": self.damaged,
+        }
+
+    def write(self, directory: Path) -> None:
+        """Replace the record in a folder as a whole.
+
+        Raises:
+            OSError: it could not be written.
+        """
+        write_durably(directory / RECORD_NAME, json.dumps(self.as_json(), indent=1).encode())
+
+    def marked(self, *, damaged: bool) -> Record:
+        """Return the same record with another state."""
+        return replace(self, damaged=damaged)
+
+
+def _attributes(values: Any) -> dict[str, dict[str, str | None]]:
+    if not isinstance(values, dict):
+        return {}
+    return {
+        str(name): {
+            str(key): text if isinstance(text, str) else None for key, text in value.items()
+        }
+        for name, value in values.items()
+        if isinstance(value, dict)
+    }
+
+
+def attributes_of(facts: RkllmFacts) -> dict[str, dict[str, str | None]]:
+    """Return what a file's header says, as a record's ``attributes``."""
+    values = {
+        "toolkit": facts.toolkit,
+        "platform": facts.platform.value if facts.platform else None,
+        "quant": facts.quant,
+        "context": facts.max_context,
+        "npu_cores": facts.npu_cores,
+        "architecture": facts.architecture,
+    }
+    return {
+        name: {"value": str(value), "origin": "header"}
+        for name, value in values.items()
+        if value is not None
+    }
+
+
+def rebuilt(path: Path, sha256: str) -> Record | None:
+    """Make a record for a file that has lost its own, by reading all of it.
+
+    None if it is not the content that its place says, or cannot be read.
+    """
+    from .rkllm_read import read_file
+
+    try:
+        if hash_file(path).hexdigest() != sha256:
+            return None
+        status = path.stat()
+    except OSError:
+        return None
+    fetched = dt.datetime.fromtimestamp(status.st_mtime, tz=dt.timezone.utc)
+    return Record(
+        sha256=sha256,
+        size_bytes=status.st_size,
+        source="unknown",
+        repo="",
+        path=path.name,
+        attributes=attributes_of(read_file(path)),
+        fetched_at=fetched.isoformat(timespec="seconds"),
+    )
+
+
+def safe_file_name(path: str) -> str:
+    """Return the name under which a file from a foreign place is kept: one harmless component.
+
+    Control, direction and other invisible characters are dropped, characters that shells or
+    file systems treat specially become ``_``; at most 200 bytes, the suffix is kept.
+    """
+    name = path.replace("\\", "/").rpartition("/")[2]
+    name = unicodedata.normalize("NFC", name)
+    name = "".join(c for c in name if unicodedata.category(c) not in _HIDDEN)
+    name = "".join("_" if c in _AWKWARD else c for c in name)
+    stem, dot, suffix = name.rpartition(".")
+    if not dot or not suffix.strip() or len(suffix.encode()) > _LONGEST_SUFFIX:
+        stem, suffix = name, ""
+    stem = stem.lstrip(" .-~").rstrip(" .")
+    ending = f".{suffix.strip()}" if suffix else ""
+    room = _LONGEST_NAME - len(ending.encode())
+    stem = stem.encode()[:room].decode(errors="ignore") or "model"
+    if stem.partition(".")[0].lower() in _RESERVED:
+        stem = f"_{stem[: room - 1]}"
+    return stem + ending

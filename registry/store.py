@@ -1,0 +1,355 @@
+"""Keep verified files on this machine by their content, with where they came from.
+
+``models/<sha256>/`` holds one file and its ``record.json``; ``partials/`` holds what is on its
+way, each with a journal and a lock. A file enters ``models/`` by one rename after it was
+verified, so whatever is there is whole. Locks are ``flock``: they end with their process, and
+can be trusted on local file systems and NFS 4, not on some cluster file systems.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from .durable import disk_errors, hash_file, make_directory, sync_directory
+from .errors import IntegrityError, RkfetchError, UsageError
+from .journal import Journal, journal_of
+from .place import place
+from .progress import NoProgress
+from .record import RECORD_NAME, Record, rebuilt, safe_file_name
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from .progress import Progress
+
+__all__ = ["GcPlan", "Installed", "Leftover", "Record", "Store", "home", "safe_file_name"]
+
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+_DAY_S = 86_400.0
+_POLL_S = 0.2
+
+
+def home() -> Path:
+    """Return the folder of everything that rkfetch keeps: ``RKFETCH_HOME``, else the user's data.
+
+    Raises:
+        UsageError: the user has no home folder, and ``RKFETCH_HOME`` is not set.
+    """
+    named = os.environ.get("RKFETCH_HOME")
+    if named:
+        path = Path(os.path.expanduser(named))  # noqa: PTH111 - pathlib raises where this does not
+    else:
+        import platformdirs
+
+        path = platformdirs.user_data_path("rkfetch", appauthor=False)
+    if str(path).startswith("~") or (not named and not path.is_absolute()):
+        raise UsageError(
+            "there is no home folder to keep models in",
+            hint="name a folder with RKFETCH_HOME",
+        )
+    return path.absolute()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Installed:
+    """A verified file on this machine."""
+
+    path: Path
+    record: Record
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Leftover:
+    """Something in the store that is of no use any more."""
+
+    paths: tuple[Path, ...]
+    size_bytes: int
+    """On the disk."""
+    reason: str
+    key: str | None = None
+    """Of the partial that it is; None for something else."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GcPlan:
+    """What a clean-up would remove."""
+
+    leftovers: tuple[Leftover, ...]
+
+    @property
+    def size_bytes(self) -> int:
+        """What it would free."""
+        return sum(leftover.size_bytes for leftover in self.leftovers)
+
+
+class Store:
+    """The files under one folder. Reading never creates anything."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self._models = root / "models"
+        self._partials = root / "partials"
+
+    # --- what is here ---------------------------------------------------------------------------
+
+    def find(self, sha256: str) -> Installed | None:
+        """Return the file with this content, if it is here and nothing is known against it.
+
+        Cheap: size and record are looked at, the content is not.
+        """
+        item = self._load(sha256) if _SHA256.fullmatch(sha256) else None
+        return item if item is not None and _is_sound(item) else None
+
+    def find_source(self, source: str, repo: str, path: str) -> Installed | None:
+        """Return the newest sound file that was fetched from there, at whatever revision."""
+        found = [
+            item
+            for item in self.installed()
+            if (item.record.source, item.record.repo, item.record.path) == (source, repo, path)
+            and _is_sound(item)
+        ]
+        return max(found, key=lambda item: item.record.fetched_at, default=None)
+
+    def installed(self) -> list[Installed]:
+        """Return all files, those that turned out damaged included, by name.
+
+        A record that is missing or torn is made anew from the content, which takes a while.
+        """
+        items = [self._load(name) for name in _names(self._models) if _SHA256.fullmatch(name)]
+        present = [item for item in items if item is not None]
+        return sorted(present, key=lambda item: (item.path.name.lower(), item.record.sha256))
+
+    def _load(self, sha256: str) -> Installed | None:
+        directory = self._models / sha256
+        path = _content_of(directory)
+        if path is None:
+            return None
+        record = Record.read(directory / RECORD_NAME)
+        if record is None or record.sha256 != sha256:
+            record = rebuilt(path, sha256)
+            if record is None:
+                return None
+            with contextlib.suppress(OSError):
+                record.write(directory)
+        return Installed(path=path, record=record)
+
+    # --- coming and going -----------------------------------------------------------------------
+
+    def partial(self, key: str) -> Path:
+        """Return where the file with this key (a digest) is collected while it comes."""
+        return self._partials / f"{key}.partial"
+
+    @contextlib.contextmanager
+    def writing(
+        self, key: str, *, waiting: Callable[[str, float], object] | None = None
+    ) -> Iterator[None]:
+        """Be the only process that works on a partial; waits for another one to end.
+
+        The lock file stays, empty: removing it would let two processes hold "the" lock.
+        """
+        from filelock import FileLock, Timeout
+
+        make_directory(self._partials)
+        lock = FileLock(self._partials / f"{key}.lock")
+        with disk_errors(self._partials):
+            try:
+                lock.acquire(timeout=0)
+            except Timeout:
+                if waiting is not None:
+                    waiting("another rkfetch is downloading this file", 0)
+                lock.acquire(timeout=-1, poll_interval=_POLL_S)
+        try:
+            yield
+        finally:
+            lock.release()
+
+    def add(self, partial: Path, record: Record) -> Installed:
+        """Take a verified file in; ``partial`` is moved, its journal removed.
+
+        Raises:
+            DiskSpaceError, UsageError, RkfetchError: as `durable.disk_errors`; the partial file
+                is still there, or the file is in its place.
+        """
+        directory = self._models / record.sha256
+        path = directory / safe_file_name(record.path)
+        make_directory(directory)
+        with disk_errors(directory):
+            record.write(directory)
+            _sync_file(partial)
+            partial.replace(path)
+            for other in directory.iterdir():
+                if other.name not in {path.name, RECORD_NAME}:
+                    other.unlink()
+            sync_directory(directory)
+            sync_directory(self._models)
+            journal_of(partial).unlink(missing_ok=True)
+        return Installed(path=path, record=record)
+
+    def verify(self, item: Installed, progress: Progress | None = None) -> IntegrityError | None:
+        """Read a file again; return what is wrong with it, if anything.
+
+        A damaged file is marked, so that `find` does not give it out any more.
+        """
+        progress = progress or NoProgress()
+        progress.phase("verify")
+        progress.started(item.record.size_bytes, 0)
+        with disk_errors(item.path):
+            actual = hash_file(item.path, advanced=progress.advanced).hexdigest()
+        damaged = actual != item.record.sha256
+        if damaged != item.record.damaged:
+            with contextlib.suppress(OSError):
+                item.record.marked(damaged=damaged).write(item.path.parent)
+        if not damaged:
+            return None
+        return IntegrityError(
+            f"{item.path} is damaged",
+            expected=item.record.sha256,
+            actual=actual,
+            cause=[f"expected sha256 {item.record.sha256}", f"got      sha256 {actual}"],
+            hint="fetch it again: the damaged file is not given out any more, and is replaced",
+        )
+
+    def remove(self, item: Installed) -> None:
+        """Remove a file and its record."""
+        directory = self._models / item.record.sha256
+        with disk_errors(self._models):
+            for path in (item.path, *directory.iterdir()):
+                path.unlink(missing_ok=True)
+            directory.rmdir()
+
+    def place(self, item: Installed, target: Path, *, force: bool = False) -> Path:
+        """Have a file in a folder of the user's too, or under a name; as `place.place`."""
+        return place(item, target, force=force)
+
+    # --- cleaning up ----------------------------------------------------------------------------
+
+    def gc_plan(self, *, older_than_days: float = 7, now: float | None = None) -> GcPlan:
+        """Find what can be removed: partials that are superseded or old, and half-made entries.
+
+        What a live process is working on is left out.
+        """
+        oldest = (time.time() if now is None else now) - older_than_days * _DAY_S
+        leftovers = [
+            leftover
+            for key in sorted({name.partition(".")[0] for name in _names(self._partials)})
+            if (leftover := self._leftover_partial(key, oldest)) is not None
+        ]
+        for name in _names(self._models):
+            directory = self._models / name
+            if _content_of(directory) is None and _newest([directory]) < oldest:
+                leftovers.append(_leftover([directory], "has no file in it"))
+        return GcPlan(leftovers=tuple(leftovers))
+
+    def _leftover_partial(self, key: str, oldest: float) -> Leftover | None:
+        partial = self.partial(key)
+        paths = [partial, journal_of(partial)]
+        paths += self._partials.glob(f".{key}.*.tmp")
+        paths = [path for path in paths if path.exists()]
+        if not paths or self._is_locked(key):
+            return None
+        if self.find(key) is not None:
+            return _leftover(paths, "the file is here, complete", key)
+        if _newest(paths) < oldest:
+            journal = Journal.read(journal_of(partial))
+            what = f" of {journal.source}" if journal else ""
+            return _leftover(paths, f"nobody has gone on with this download{what}", key)
+        return None
+
+    def gc(self, plan: GcPlan) -> int:
+        """Remove what a plan names, unless it came into use meanwhile; return the bytes freed."""
+        freed = 0
+        for leftover in plan.leftovers:
+            with disk_errors(self.root):
+                if leftover.key is None:
+                    freed += _remove_tree(leftover)
+                    continue
+                with self._locked_at_once(leftover.key) as ours:
+                    freed += _remove_tree(leftover) if ours else 0
+        return freed
+
+    def _is_locked(self, key: str) -> bool:
+        if not (self._partials / f"{key}.lock").exists():
+            return False
+        with self._locked_at_once(key) as ours:
+            return not ours
+
+    @contextlib.contextmanager
+    def _locked_at_once(self, key: str) -> Iterator[bool]:
+        from filelock import FileLock, Timeout
+
+        lock = FileLock(self._partials / f"{key}.lock")
+        try:
+            lock.acquire(timeout=0)
+        except (Timeout, OSError):
+            yield False
+            return
+        try:
+            yield True
+        finally:
+            lock.release()
+
+
+def _is_sound(item: Installed) -> bool:
+    with contextlib.suppress(OSError):
+        return not item.record.damaged and item.path.stat().st_size == item.record.size_bytes
+    return False
+
+
+def _names(directory: Path) -> list[str]:
+    try:
+        return sorted(os.listdir(directory))  # noqa: PTH208 - names are wanted
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    except OSError as error:
+        raise RkfetchError(
+            f"{directory} cannot be read", cause=[error.strerror or str(error)]
+        ) from error
+
+
+def _content_of(directory: Path) -> Path | None:
+    """Return the one file that an entry is about."""
+    names = [n for n in _names(directory) if n != RECORD_NAME and not n.startswith(".")]
+    paths = [directory / name for name in names]
+    return next((path for path in paths if path.is_file() and not path.is_symlink()), None)
+
+
+def _sync_file(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _newest(paths: list[Path]) -> float:
+    times = [0.0]
+    for path in paths:
+        with contextlib.suppress(FileNotFoundError):
+            times.append(path.lstat().st_mtime)
+    return max(times)
+
+
+def _leftover(paths: list[Path], reason: str, key: str | None = None) -> Leftover:
+    size = 0
+    for path in paths:
+        for file in (path, *(path.iterdir() if path.is_dir() else ())):
+            with contextlib.suppress(FileNotFoundError):
+                size += file.lstat().st_blocks * 512
+    return Leftover(paths=tuple(paths), size_bytes=size, reason=reason, key=key)
+
+
+def _remove_tree(leftover: Leftover) -> int:
+    for path in leftover.paths:
+        if path.is_dir() and not path.is_symlink():
+            for file in path.iterdir():
+                file.unlink()
+            path.rmdir()
+        else:
+            path.unlink(missing_ok=True)
+    return leftover.size_bytes
