@@ -25,6 +25,13 @@ if TYPE_CHECKING:
     from rkfetch.registry.target import Board
 
 _CHECK_FAILED = 3
+_OVERRIDES = (
+    "RKFETCH_PLATFORM",
+    "RKFETCH_RUNTIME",
+    "RKFETCH_DRIVER",
+    "RKFETCH_MEMORY",
+    "RKFETCH_CONTEXT",
+)
 _COLOURS = {
     "problem": typer.colors.RED,
     "warning": typer.colors.YELLOW,
@@ -65,26 +72,38 @@ def doctor_command(
 
 def _look_around() -> Surroundings:
     """Look at what rkfetch works with here, without creating or writing anything."""
-    from rkfetch.registry.store import home
     from rkfetch.registry.surroundings import Surroundings
 
-    store = home()
-    existing = next((folder for folder in (store, *store.parents) if folder.exists()), Path("/"))
-    try:
-        free = shutil.disk_usage(existing).free
-    except OSError:
-        free = None
+    store, is_writable, free_bytes = _look_at_store()
     return Surroundings(
-        store=str(store),
-        is_writable=existing.is_dir() and os.access(existing, os.W_OK | os.X_OK),
-        free_bytes=free,
+        store=store,
+        is_writable=is_writable,
+        free_bytes=free_bytes,
         endpoint=_endpoint(),
         token=_token_state(),
         is_offline=any(
             os.environ.get(name, "").strip().lower() in {"1", "true", "yes", "on"}
             for name in ("HF_HUB_OFFLINE", "RKFETCH_OFFLINE")
         ),
+        overrides=tuple(f"{v}={os.environ[v]}" for v in _OVERRIDES if os.environ.get(v)),
     )
+
+
+def _look_at_store() -> tuple[str | None, bool, int | None]:
+    """Return the store's folder, whether it can be written, and the bytes free for it."""
+    from rkfetch.registry.store import home
+
+    try:
+        store = home()
+    except UsageError:
+        return None, False, None
+    existing = next((f for f in (store, *store.parents) if os.path.lexists(f)), Path("/"))
+    is_writable = existing.is_dir() and os.access(existing, os.W_OK | os.X_OK)
+    try:
+        usage = shutil.disk_usage(existing)
+    except OSError:
+        return str(store), is_writable, None
+    return str(store), is_writable, usage.free if usage.total else None
 
 
 def _endpoint() -> str | None:
@@ -151,7 +170,7 @@ def _table(rows: list[tuple[str, str, str]], width: int) -> Iterator[str]:
     second = min(max(len(row[1]) for row in shown), 40)
     indent = 2 + first + 2 + second + 2
     for name, value, how in shown:
-        lines = textwrap.wrap(how, max(width - indent, 24), break_long_words=False) or [""]
+        lines = _wrap(how, width - indent)
         yield f"  {name:<{first}}  {value:<{second}}  {lines[0]}".rstrip()
         for line in lines[1:]:
             yield " " * indent + line
@@ -173,24 +192,27 @@ def _finding_lines(finding: Finding, width: int) -> Iterator[str]:
         label = typer.style(label, fg=_COLOURS[finding.severity.value], bold=True)
     parts = [("", finding.text)]
     parts += [("why: ", finding.why)] if finding.why else []
-    parts += [("do:  ", step) for step in finding.todo]
-    if finding.source and finding.severity.value != "ok":
-        parts.append(("see: ", finding.source))
     lines = [
-        line
-        for lead, text in parts
-        for line in textwrap.wrap(
-            safe(text, limit=1000),
-            max(width - 9, 24),
-            initial_indent=lead,
-            subsequent_indent=" " * len(lead),
-            break_long_words=False,
-            break_on_hyphens=False,
-        )
+        line for lead, text in parts for line in _wrap(safe(text, limit=1000), width - 9, lead)
     ]
+    # Commands and addresses stay whole, to be copied.
+    lines += [f"do:  {safe(step, limit=1000)}" for step in finding.todo]
+    if finding.source and finding.severity.value != "ok":
+        lines.append(f"see: {finding.source}")
     yield f"{label}  {lines[0]}"
     for line in lines[1:]:
         yield " " * 9 + line
+
+
+def _wrap(text: str, width: int, lead: str = "") -> list[str]:
+    return textwrap.wrap(
+        text,
+        max(width, 24),
+        initial_indent=lead,
+        subsequent_indent=" " * len(lead),
+        break_long_words=False,
+        break_on_hyphens=False,
+    ) or [lead]
 
 
 # --- for scripts -------------------------------------------------------------------------------

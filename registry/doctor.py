@@ -8,7 +8,7 @@ from .compat import DRIVER_ADVISED, DRIVER_CLEAN, DRIVER_W8A8
 from .finding import Finding, Severity
 from .model import Platform
 from .runtimes import disagreement
-from .surroundings import about_network, about_store
+from .surroundings import about_network, about_overrides, about_store
 from .versions import Version
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 _SDK = "https://github.com/airockchip/rknn-llm"
 _ISSUES = f"{_SDK}/issues/"
 _ADVISED = Version("1.2.3")
-"""Loads what nearly all published files were made with, and their answers stop (#534)."""
+"""Loads files of toolkits 1.1.0 to 1.2.3; on 1.3.0 their answers may never stop (#534)."""
 _EOS_CHANGED = Version("1.3.0")
 _FIRST_OF_LINEAGE = Version("1.1.0")
 _FIRST_CHECKING = Version("1.2.0")
@@ -33,14 +33,17 @@ _FEW_OPEN_FILES = 1024
 def examine(board: Board, surroundings: Surroundings | None = None) -> tuple[Finding, ...]:
     """Turn facts into findings, worst first; ``surroundings`` only for the machine we run on."""
     findings = list(_about_platform(board))
-    if board.on_board or any(found.counts for found in board.runtimes):
+    is_supported = board.platform is not None
+    in_container = not board.on_board and any(found.counts for found in board.runtimes)
+    if is_supported or in_container:
         findings += _about_runtime(board)
         findings += _about_copies(board)
-    if board.on_board:
+    if is_supported:
         findings += _about_driver(board)
         findings += _about_memory(board)
         findings += _about_process(board)
     if surroundings is not None:
+        findings += about_overrides(surroundings)
         findings += about_store(surroundings)
         findings += about_network(surroundings)
     return tuple(sorted(findings, key=lambda finding: finding.severity.rank))
@@ -52,16 +55,16 @@ def examine(board: Board, surroundings: Surroundings | None = None) -> tuple[Fin
 def _about_platform(board: Board) -> Iterator[Finding]:
     known = ", ".join(p.value for p in Platform)
     if not board.on_board:
-        todo = "describe the board: --platform, --runtime, --memory (its own doctor tells them)"
+        todo = ["describe the board: --platform, --runtime, --memory (its own doctor tells them)"]
         if board.in_container:
-            todo = "containers hide the device tree: say --platform, or start it with --privileged"
+            todo.append("a container hides the device tree unless it is started with --privileged")
         yield Finding(
             rule="no-board",
             severity=Severity.NOTE,
             text="this is no Rockchip board, as far as can be seen",
             why=f"rkfetch then resolves for {Platform.RK3576.value}, and the runtime's version "
             "must be given",
-            todo=(todo,),
+            todo=tuple(todo),
         )
     elif board.platform is None:
         yield Finding(
@@ -92,7 +95,7 @@ def _about_chip(board: Board, platform: Platform) -> Iterator[Finding]:
     yield Finding(
         rule="npu-cores",
         severity=Severity.WARNING,
-        text=f"{name} has {count} NPU cores, and most files for {platform.value} are built for "
+        text=f"{name} has {count} NPU cores, and files for {platform.value} may be built for "
         f"{platform.npu_cores}",
         why="a file built for more cores than the chip has may fail when it is loaded",
         todo=("prefer files built for fewer cores; `rkfetch inspect FILE` shows npu_cores",),
@@ -108,7 +111,7 @@ def _about_runtime(board: Board) -> Iterator[Finding]:
             rule="runtime",
             severity=Severity.PROBLEM,
             text=f"runtime {board.runtime} loads no file of toolkit 1.1.0 or later",
-            why="the format changed with 1.1.0; hardly any published file is older",
+            why="the format changed with 1.1.0",
             todo=_install(board),
             source=f"{_SDK}/blob/release-v1.1.0/README.md",
         )

@@ -229,7 +229,7 @@ def _chunks(stream: BinaryIO) -> Iterator[bytes]:
 
 # --- finding the libraries ---------------------------------------------------------------------
 
-_SYSTEM_FOLDERS = (
+SYSTEM_FOLDERS = (
     "/usr/lib",
     "/usr/lib/aarch64-linux-gnu",
     "/usr/local/lib",
@@ -249,7 +249,7 @@ def places(tree: Sysroot, environ: Mapping[str, str]) -> list[Place]:
     """
     return [
         *_places_from_environment(tree, environ),
-        *(Place(folder, "a system library folder", True) for folder in _SYSTEM_FOLDERS),
+        *(Place(folder, "a system library folder", True) for folder in SYSTEM_FOLDERS),
         *(Place(f, "/etc/ld.so.conf lists its folder", True) for f in _loader_folders(tree)),
         *_private_places(tree, environ),
     ]

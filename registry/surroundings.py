@@ -27,8 +27,8 @@ class TokenState(Enum):
 class Surroundings:
     """What rkfetch itself works with on this machine."""
 
-    store: str
-    """The folder in which models are kept."""
+    store: str | None
+    """The folder in which models are kept; None if the user has no home folder."""
     is_writable: bool
     free_bytes: int | None
     """On the store's file system, for this user."""
@@ -36,10 +36,20 @@ class Surroundings:
     """``HF_ENDPOINT`` where it is set, without credentials; empty if it is no address."""
     token: TokenState = TokenState.NONE
     is_offline: bool = False
+    overrides: tuple[str, ...] = ()
+    """Variables such as ``RKFETCH_RUNTIME=1.2.3`` that win over what was detected."""
 
 
 def about_store(around: Surroundings) -> Iterator[Finding]:
     """Say whether models can be kept, and how many."""
+    if around.store is None:
+        yield Finding(
+            rule="store",
+            severity=Severity.PROBLEM,
+            text="there is no home folder to keep models in",
+            todo=("name a folder: RKFETCH_HOME=/path/to/folder",),
+        )
+        return
     if not around.is_writable:
         yield Finding(
             rule="store",
@@ -53,7 +63,7 @@ def about_store(around: Surroundings) -> Iterator[Finding]:
             rule="disk",
             severity=Severity.WARNING,
             text=f"{around.free_bytes // 10**6} MB are free for '{around.store}'",
-            why="models have 0.5 to 9 GB",
+            why="models have from 0.5 GB (0.6B, w4a16) to tens of gigabytes",
             todo=("make room with `rkfetch gc`, or set RKFETCH_HOME to a larger disk",),
         )
 
@@ -96,4 +106,15 @@ def about_network(around: Surroundings) -> Iterator[Finding]:
             rule="token",
             severity=Severity.OK,
             text="a Hugging Face token is set (gated models can be fetched)",
+        )
+
+
+def about_overrides(around: Surroundings) -> Iterator[Finding]:
+    """Say which variables win over what was detected."""
+    if around.overrides:
+        yield Finding(
+            rule="overrides",
+            severity=Severity.NOTE,
+            text=f"the environment sets {', '.join(around.overrides)}",
+            why="rkfetch resolves for that, whatever was detected here",
         )

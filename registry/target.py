@@ -22,7 +22,7 @@ from .facts import (
     memory_from_meminfo,
 )
 from .model import Platform, Target
-from .runtimes import disagreement, elf_machine, find_runtimes
+from .runtimes import SYSTEM_FOLDERS, disagreement, elf_machine, find_runtimes
 from .sysroot import Sysroot
 
 if TYPE_CHECKING:
@@ -244,8 +244,8 @@ def _detect_machine(tree: Sysroot) -> tuple[str | None, Fact]:
 
 def _runtime_fact(runtimes: tuple[RuntimeFound, ...], chosen: RuntimeFound | None) -> Fact:
     if chosen is None:
-        where = "the system's library folders, LD_LIBRARY_PATH, rkllama, oRKLLM and /data"
-        how = f"no librkllmrt.so in {where}"
+        where = (*SYSTEM_FOLDERS, "the folders of ld.so.conf", "LD_LIBRARY_PATH")
+        how = f"no librkllmrt.so in {', '.join(where)}, rkllama, oRKLLM, /data"
         if runtimes:
             how = f"{runtimes[0].path}: {runtimes[0].problem}"
         return Fact(

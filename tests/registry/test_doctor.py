@@ -144,12 +144,13 @@ def test_copies_that_disagree(shared: bool, severity: str) -> None:
 def test_an_unsupported_chip_is_a_problem() -> None:
     board = replace(GOOD, platform=None, platform_name="rk3566")
     assert of("platform", board).text == "RKLLM does not run on RK3566"
+    assert severities(replace(board, runtime=None, driver=None)) == {"platform": "problem"}
 
 
 def test_a_cut_down_chip_is_warned_about() -> None:
     board = replace(GOOD, platform=Platform.RK3588, platform_name="rk3582", npu_cores=None)
     assert of("npu-cores", board).text == (
-        "RK3582 has an unknown number of NPU cores, and most files for rk3588 are built for 3"
+        "RK3582 has an unknown number of NPU cores, and files for rk3588 may be built for 3"
     )
     assert of("npu-cores", replace(board, npu_cores=2)).severity is Severity.WARNING
 
@@ -177,13 +178,15 @@ def test_off_a_board_the_defaults_are_said() -> None:
     foreign = RuntimeFound(path="/usr/lib/librkllmrt.so", problem="built for aarch64, …")
     assert severities(Board(on_board=False, runtimes=(foreign,))) == {"no-board": "note"}
     container = of("no-board", Board(on_board=False, in_container=True))
-    assert "--privileged" in container.todo[0]
+    assert "--privileged" in container.todo[1]
 
 
 @pytest.mark.parametrize(
     ("change", "expected"),
     [
         ({"is_writable": False}, {"store": "problem"}),
+        ({"store": None}, {"store": "problem"}),
+        ({"overrides": ("RKFETCH_RUNTIME=1.2.3",)}, {"overrides": "note"}),
         ({"free_bytes": 10**9}, {"disk": "warning"}),
         ({"free_bytes": None}, {}),
         ({"is_offline": True}, {"offline": "note"}),
@@ -245,6 +248,15 @@ ok       runtime 1.2.3 loads files of toolkits 1.1.0 to 1.2.3
     )
 
 
+def test_commands_are_printed_whole(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run("--sysroot", str(boards.nanopi_r76s(tmp_path)))
+    out = capsys.readouterr().out
+    assert (
+        "         do:  curl -LO https://github.com/airockchip/rknn-llm/raw/release-v1.2.3/" in out
+    )
+    assert "/aarch64/librkllmrt.so\n" in out
+
+
 def test_check_fails_only_for_problems(tmp_path: Path) -> None:
     good, bad = tmp_path / "good", tmp_path / "bad"
     boards.rock_4d(good, driver="0.9.6")
@@ -288,6 +300,38 @@ def test_copies_are_listed_where_there_are_several(
     out = capsys.readouterr().out
     assert "copies of librkllmrt.so:\n" in out
     assert "problem  copies disagree: 1.2.3 in /usr/lib/librkllmrt.so counts" in out
+
+
+def test_this_machine_is_looked_at_without_telling_secrets(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    file = boards.put(tmp_path, "file", "")
+    monkeypatch.setenv("HF_TOKEN", "hf_SECRET")
+    monkeypatch.setenv("HF_ENDPOINT", "http://user:SECRET@mirror.example/hub?key=SECRET")
+    monkeypatch.setenv("RKFETCH_RUNTIME", "1.2.3")
+    monkeypatch.setenv("RKFETCH_HOME", str(file / "below"))
+    monkeypatch.setenv("RKFETCH_OFFLINE", "1")
+    assert run("--json") == 0
+    out = capsys.readouterr().out
+    assert "SECRET" not in out
+    findings = {f["rule"]: f for f in json.loads(out)["findings"]}
+    assert findings["store"]["severity"] == "problem"
+    assert "http://mirror.example" in findings["endpoint"]["text"]
+    assert findings["overrides"]["text"] == "the environment sets RKFETCH_RUNTIME=1.2.3"
+    assert {"token", "offline"} <= set(findings)
+    assert not (tmp_path / "home/rkfetch").exists()
+
+
+def test_a_wrong_set_up_is_a_finding_not_a_failure(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HF_TOKEN", "with space")
+    monkeypatch.setenv("HF_ENDPOINT", "nonsense")
+    assert run() == 0
+    out = capsys.readouterr().out
+    assert "problem  HF_ENDPOINT is set, and is not an address" in out
+    assert "warning  the Hugging Face token contains characters that no token has" in out
+    assert "with space" not in out
 
 
 def test_a_wrong_sysroot_is_a_wrong_argument(tmp_path: Path) -> None:
