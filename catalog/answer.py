@@ -122,12 +122,13 @@ def answer(
 
 def _models(catalog: Catalog, reference: Reference) -> Sequence[str]:
     known = catalog.models()
-    names = match(_name(reference), known)
+    name = reference.model or reference.text
+    names = match(name, known)
     if names:
         return names
-    near = suggest(_name(reference), known)
+    near = suggest(name, known)
     did_you_mean = f"did you mean {', '.join(near)}?" if near else None
-    known_as = known_model(_name(reference))
+    known_as = known_model(name)
     if known_as is not None:
         raise ConversionUnavailableError(
             f"nobody is known to have published a build of {known_as.hub_id or known_as.name}",
@@ -137,16 +138,10 @@ def _models(catalog: Catalog, reference: Reference) -> Sequence[str]:
             + (f"; or {did_you_mean}" if did_you_mean else ""),
         )
     raise UnknownModelError(
-        f"no model called '{_name(reference)}' is known",
+        f"no model called '{name}' is known",
         cause=[f"the catalog knows {len(known)} models"],
         hint=did_you_mean
         or "`rkfetch search WORD` looks for names; `rkfetch catalog update` for new uploads",
-    )
-
-
-def _name(reference: Reference) -> str:
-    return (
-        reference.text.rpartition("@")[0] or reference.text if reference.quant else reference.text
     )
 
 

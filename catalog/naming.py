@@ -1,0 +1,226 @@
+"""What names and cards alone tell about an upload.
+
+Pure functions: (source, repository id, path, card facts) to attributes with evidence. Names are
+written any old way, so a name is searched for *tokens* that are sure (a SoC, a quantisation, a
+three-part version), and what stands before the first of them is the model. What is not sure
+stays unknown: a wrong platform or toolkit would be worse than none.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from rkfetch.registry.model import Evidence, Origin, Platform, Quant
+from rkfetch.registry.versions import as_version
+
+from .families import read_model
+from .tokens import read_name, toolkit_in_text
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from rkfetch.registry.versions import Version
+
+    from .families import ModelName
+    from .tokens import Name
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CardFacts:
+    """What a model card and a repository's metadata say, as its source parsed them."""
+
+    base_model: str | None = None
+    toolkit: str | None = None
+    runtime: str | None = None
+    """Only a runtime version: an upper bound at best, never taken for the toolkit's."""
+    tags: tuple[str, ...] = ()
+    text: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Guess:
+    """What names alone tell; None where they are silent."""
+
+    repo: str
+    path: str
+    model: str | None
+    family: str | None
+    params_b: float | None
+    variants: tuple[str, ...]
+    platform: Platform | None
+    quant: Quant | None
+    toolkit: Version | None
+    context: int | None
+    npu_cores: int | None
+    opt_level: int | None
+    hybrid_ratio: float | None
+    role: str
+    multimodal: bool
+    evidence: tuple[Evidence, ...]
+
+
+def guess(
+    repo: str, path: str, *, source: str = "huggingface", card: CardFacts | None = None
+) -> Guess:
+    """Tell what the names of an upload say.
+
+    ``path`` may be empty (only a repository is known), ``repo`` may be a description or empty
+    for sources that have no repositories. Folders of the path count as part of the file's name.
+    Where file and repository disagree the file wins, and both are kept as evidence.
+    """
+    parts = [(name, Origin.FILE_NAME) for name in _file_names(path)]
+    parts += [(name, Origin.REPO_NAME) for name in _repo_names(repo, source)]
+    said = [*_said_by_names(parts), *_said_by_card(repo, card)]
+    model = _model([(name.model, origin) for name, origin in parts], card)
+    evidence = [Evidence(attribute=a, value=v, origin=o, place=p) for a, v, o, p in said]
+    if model is not None:
+        name, origin = model
+        evidence += _model_evidence(name, origin, path if origin is Origin.FILE_NAME else repo)
+    role = _role(parts, model[0] if model else None)
+    if model is not None and role == "speech" and model[0].size is None:
+        # `decoder_qwen3` is a part of a speech model; which one, its name does not tell.
+        evidence = [e for e in evidence if e.attribute not in {"model", "params_b"}]
+        model = None
+    if role != "llm":
+        place = path or repo
+        evidence.append(
+            Evidence(attribute="role", value=role, origin=Origin.FILE_NAME, place=place)
+        )
+    return _guess(repo, path, model[0] if model else None, role, evidence)
+
+
+def _guess(
+    repo: str, path: str, model: ModelName | None, role: str, evidence: list[Evidence]
+) -> Guess:
+    values: dict[str, str] = {}
+    for item in sorted(evidence, key=lambda e: e.origin.rank):
+        values.setdefault(item.attribute, item.value)
+    number = {k: values.get(k) for k in ("context", "npu_cores", "opt_level")}
+    ratio, params = values.get("hybrid_ratio"), values.get("params_b")
+    platform, quant, toolkit = values.get("platform"), values.get("quant"), values.get("toolkit")
+    return Guess(
+        repo=repo,
+        path=path,
+        model=values.get("model"),
+        family=model.family if model else None,
+        params_b=float(params) if params else None,
+        variants=model.variants if model else (),
+        platform=Platform(platform) if platform else None,
+        quant=Quant.read(quant) if quant else None,
+        toolkit=as_version(toolkit) if toolkit else None,
+        role=role,
+        hybrid_ratio=float(ratio) if ratio else None,
+        multimodal=model.multimodal if model else False,
+        evidence=tuple(evidence),
+        **{k: int(v) if v else None for k, v in number.items()},
+    )
+
+
+# --- which names there are ---------------------------------------------------------------------
+
+
+def _file_names(path: str) -> list[Name]:
+    """Return the file's own name and then its folders, nearest first."""
+    if not path:
+        return []
+    *folders, base = path.split("/")
+    stem = base[: -len(".rkllm")] if base.lower().endswith(".rkllm") else base
+    return [read_name(stem), *(read_name(f, whole=False) for f in reversed(folders))]
+
+
+def _repo_names(repo: str, source: str) -> list[Name]:
+    """Return the repository's name without its owner; for the zoo, its folders."""
+    if not repo:
+        return []
+    if source in {"huggingface", "modelscope"}:
+        name = repo.rpartition("/")[2]
+        return [read_name(name[: -len(".rkllm")] if name.lower().endswith(".rkllm") else name)]
+    if source == "modelzoo":
+        return [read_name(part, whole=False) for part in reversed(repo.split("/"))]
+    # A description of a place: its words are no names, but a path in it may be.
+    return [read_name(repo.rpartition("/")[2], whole=False)] if "/" in repo else []
+
+
+# --- what they say -----------------------------------------------------------------------------
+
+_Said = tuple[str, str, Origin, str]
+
+
+def _said_by_names(parts: Iterable[tuple[Name, Origin]]) -> Iterator[_Said]:
+    """Yield what each name says; of several file-level names the nearest wins."""
+    seen: set[tuple[str, Origin]] = set()
+    for name, origin in parts:
+        for attribute, value in name.attributes.items():
+            if (attribute, origin) not in seen:
+                seen.add((attribute, origin))
+                yield attribute, value, origin, name.text
+
+
+def _said_by_card(repo: str, card: CardFacts | None) -> Iterator[_Said]:
+    if card is None:
+        return
+    place = f"https://huggingface.co/{repo}"
+    toolkit = as_version(card.toolkit) if card.toolkit else toolkit_in_text(card.text)
+    if toolkit is not None:
+        yield "toolkit", str(toolkit), Origin.CARD, place
+    platforms = {t.lower() for t in card.tags} & {p.value for p in Platform}
+    if len(platforms) == 1:
+        yield "platform", platforms.pop(), Origin.CARD, place
+
+
+# --- the model ---------------------------------------------------------------------------------
+
+
+def _model(
+    found: list[tuple[str, Origin]], card: CardFacts | None
+) -> tuple[ModelName, Origin] | None:
+    """Choose the most telling model name: the file's, unless another completes it."""
+    names = [(read_model(text), origin) for text, origin in found if text]
+    known = [(name, origin) for name, origin in names if name is not None]
+    if card is not None and card.base_model:
+        base = read_model(card.base_model.rpartition("/")[2])
+        if base is not None:
+            known.append((base, Origin.CARD))
+    if not known:
+        return None
+    best, origin = known[0]
+    for other, other_origin in known[1:]:
+        if _completes(other, best):
+            best, origin = other, other_origin
+    return best, origin
+
+
+def _completes(other: ModelName, best: ModelName) -> bool:
+    """Tell whether ``other`` says the same as ``best``, and more."""
+    if not other.known:
+        return best.params_b is None and not best.known and other.params_b is not None
+    if not best.known and best.params_b is None:
+        # `model`, `qwen3_final`: the repository's name is the better witness.
+        return best.family is None or best.family == other.family
+    if other.family != best.family:
+        return best.params_b is None and best.size is None and _is_vague(best, other)
+    if best.size is None and other.size is not None:
+        return True
+    same_size = other.size == best.size
+    return same_size and best.known and set(best.variants) < set(other.variants)
+
+
+def _is_vague(best: ModelName, other: ModelName) -> bool:
+    """Tell whether a name like ``qwen`` may stand for what the repository spells out."""
+    mine, others = (best.family or best.name).lower(), (other.family or "").lower()
+    return others.startswith(mine.rstrip("0123456789.-"))
+
+
+def _model_evidence(name: ModelName, origin: Origin, place: str) -> Iterator[Evidence]:
+    yield Evidence(attribute="model", value=name.name, origin=origin, place=place)
+    if name.params_b is not None:
+        params = f"{name.params_b:g}"
+        yield Evidence(attribute="params_b", value=params, origin=origin, place=place)
+
+
+def _role(parts: list[tuple[Name, Origin]], model: ModelName | None) -> str:
+    for name, origin in parts:
+        if origin is Origin.FILE_NAME and name.role is not None:
+            return name.role
+    return model.role if model is not None else "llm"
