@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from rkfetch.registry.model import Availability
+
 if TYPE_CHECKING:
     from rkfetch.registry.model import Artifact, Platform, Quant
 
@@ -21,10 +23,12 @@ def search(
     quant: Quant | None = None,
     limit: int = 50,
 ) -> list[Artifact]:
-    """Return the artifacts whose names have all the words of ``text``, best match first.
+    """Return the artifacts whose names have all the words of ``text``.
 
-    The last letters of a word may be missing. An artifact whose platform or quantisation is
-    unknown is kept: only what is known to differ is left out.
+    Those that can be had come first, curated ones before others, then by how well they match.
+
+    The last letters of a word may be missing. What is gone or was rejected is left out; of the
+    rest only what is known to differ, so that an unknown platform or quantisation is kept.
     """
     expression = match_expression(text)
     if not expression:
@@ -33,10 +37,16 @@ def search(
     fitting = (
         artifact
         for artifact in found
-        if artifact.platform in {None, platform or artifact.platform}
+        if artifact.availability not in {Availability.GONE, Availability.REJECTED}
+        and artifact.platform in {None, platform or artifact.platform}
         and (quant is None or artifact.quant is None or _covers(quant, artifact.quant))
     )
-    return list(fitting)[:limit]
+    return sorted(fitting, key=_usefulness)[:limit]
+
+
+def _usefulness(artifact: Artifact) -> tuple[bool, bool]:
+    """Put what can be had first, and of that what somebody vouches for."""
+    return artifact.availability is not Availability.LISTED, not artifact.curated
 
 
 def match_expression(text: str) -> str:
