@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import shutil
-import textwrap
 from typing import TYPE_CHECKING, Any
 
 from rkfetch.registry.compat import Level
 from rkfetch.registry.memory import Fit
 
-from .output import human_bytes, safe
+from .output import human_bytes, paint, safe, wrapped
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -94,7 +92,7 @@ def artifact_json(artifact: Artifact) -> dict[str, Any]:
 
 def attributes_json(artifact: Artifact) -> dict[str, Any]:
     """Return each attribute with where it comes from and how sure that is."""
-    value = {}
+    value: dict[str, Any] = {}
     for name in SHOWN_ATTRIBUTES:
         attribute = artifact.attribute(name)
         origin = attribute.origin
@@ -139,11 +137,6 @@ def _memory_json(candidate: Candidate) -> dict[str, Any] | None:
 
 
 # --- words --------------------------------------------------------------------------------------
-
-
-def width() -> int:
-    """Return the columns to write in: the terminal's, between 60 and 100."""
-    return max(60, min(100, shutil.get_terminal_size((80, 24)).columns))
 
 
 def target_words(target: Target) -> str:
@@ -220,23 +213,15 @@ def choice_lines(candidate: Candidate) -> Iterator[str]:
 
 def reason_lines(reason: Reason, *, lead: str) -> Iterator[str]:
     """Write a reason, wrapped, its source on a line of its own."""
-    indent = " " * len(lead)
-    yield from textwrap.wrap(
-        safe(reason.text, limit=1000),
-        width(),
-        initial_indent=lead,
-        subsequent_indent=indent,
-        break_on_hyphens=False,
-        break_long_words=False,
-    )
+    yield from wrapped(reason.text, lead=lead)
     if reason.source:
-        yield f"{indent}{reason.source}"
+        yield f"{' ' * len(lead)}{reason.source}"
 
 
 def explain_lines(answer: Answer) -> Iterator[str]:
     """Write the whole table: every build with its verdict and reasons, best first."""
     resolution = answer.resolution
-    yield f"{safe(answer.reference.text)} is {safe(answer.model or 'one exact file')}"
+    yield f"{safe(answer.reference.text)} is {paint(safe(answer.model or 'one file'), 'bold')}"
     yield f"for {target_words(answer.target)}"
     for note in resolution.notes:
         yield ""
@@ -252,22 +237,47 @@ def explain_lines(answer: Answer) -> Iterator[str]:
         yield from _refused_lines(resolution.refused)
     if answer.unread:
         yield ""
-        yield f"note: {safe(answer.unread, limit=1000)}"
+        yield from wrapped(answer.unread, lead="note: ")
+
+
+_PAINT = {
+    Level.EXACT: "green",
+    Level.COMPATIBLE: "green",
+    Level.RISKY: "yellow",
+    Level.UNKNOWN: "yellow",
+    Level.INCOMPATIBLE: "red",
+}
 
 
 def _candidate_lines(candidate: Candidate, *, mark: str) -> Iterator[str]:
     yield ""
-    yield f"{mark} {safe(candidate.artifact.name)}"
-    yield from textwrap.wrap(
-        build_words(candidate), width(), initial_indent="    ", subsequent_indent="    "
-    )
-    reasons = candidate.reasons
-    level = candidate.verdict.level
-    for number, reason in enumerate(reasons):
-        word = f"{level.value}: " if number == 0 else "and: "
-        yield from reason_lines(reason, lead=f"    {word}")
+    artifact = candidate.artifact
+    yield f"{mark} {paint(safe(_source_prefix(artifact) + artifact.repo), 'bold')}"
+    yield f"    {safe(artifact.path)}"
+    yield from wrapped(build_words(candidate), lead="    ")
+    word = f"    {_word(candidate)}: "
+    for reason in candidate.reasons:
+        lines = list(reason_lines(reason, lead=word))
+        yield lines[0].replace(_word(candidate), _painted(candidate), 1)
+        yield from lines[1:]
+        word = " " * len(word)
     if candidate.fit is Fit.TIGHT:
-        yield f"    warning: {_TIGHT}"
+        yield from wrapped(f"warning: {_TIGHT}", lead="    ")
+
+
+def _word(candidate: Candidate) -> str:
+    """Return the word that a build's reasons stand behind."""
+    if candidate.refusal is not None and candidate.refusal.level is None:
+        return "not used"
+    return candidate.verdict.level.value
+
+
+def _painted(candidate: Candidate) -> str:
+    return paint(_word(candidate), _PAINT[candidate.verdict.level])
+
+
+def _source_prefix(artifact: Artifact) -> str:
+    return "" if artifact.source == "huggingface" else f"{artifact.source}: "
 
 
 _BRIEF = {"platform", "gone", "role", "unnamed"}
@@ -281,24 +291,22 @@ def _refused_lines(refused: tuple[Candidate, ...]) -> Iterator[str]:
         if rule in _BRIEF:
             brief.setdefault(rule, []).append(candidate)
         else:
-            yield from _candidate_lines(candidate, mark=_mark(candidate))
+            yield from _candidate_lines(candidate, mark="-")
     for candidates in brief.values():
-        first = candidates[0].refusal
-        assert first is not None  # only refused candidates come here
         yield ""
-        yield f"- {_brief_title(candidates)}"
+        yield f"- {_brief_title(candidates)}:"
         for candidate in candidates:
-            yield f"    {safe(candidate.artifact.name)}"
-
-
-def _mark(candidate: Candidate) -> str:
-    return "x" if candidate.verdict.level is Level.INCOMPATIBLE else "!"
+            artifact = candidate.artifact
+            yield f"    {_source_prefix(artifact)}{safe(artifact.name)}"
 
 
 def _brief_title(candidates: list[Candidate]) -> str:
     refusal = candidates[0].refusal
     assert refusal is not None  # only refused candidates come here
+    count = f"{len(candidates)} build" + ("" if len(candidates) == 1 else "s")
     if refusal.rule == "platform":
         socs = sorted({c.artifact.platform.value for c in candidates if c.artifact.platform})
-        return f"{len(candidates)} for another SoC ({', '.join(socs)})"
-    return f"{len(candidates)}: {safe(refusal.text)}"
+        return f"{count} for another SoC ({', '.join(socs)})"
+    if refusal.rule == "unnamed":
+        return f"{count} in repositories whose files `rkfetch catalog update` would list"
+    return f"{count}, {safe(refusal.text)}"

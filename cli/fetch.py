@@ -18,7 +18,7 @@ from .answers import (
     question_json,
     target_words,
 )
-from .output import emit, emit_json, human_bytes, safe, say
+from .output import emit, emit_json, human_bytes, safe, say, wrapped
 
 if TYPE_CHECKING:
     from rkfetch.catalog.answer import Answer, Prober
@@ -226,6 +226,11 @@ def _announce(answer: Answer) -> None:
     if answer.choice is not None:
         for line in choice_lines(answer.choice):
             say(f"  {line}")
+    from rkfetch.registry.refuse import passed_over
+
+    for avoided in passed_over(answer.resolution):
+        for line in wrapped(avoided, lead="  passed over: "):
+            say(line)
     _warn_of_what_was_allowed(answer)
 
 

@@ -7,6 +7,8 @@ file name can move the cursor, change the title or hide itself.
 from __future__ import annotations
 
 import json
+import os
+import shutil
 import sys
 import unicodedata
 from typing import TYPE_CHECKING, Any
@@ -53,11 +55,33 @@ def say(text: str = "") -> None:
 
 def say_error(error: RkfetchError) -> None:
     """Print an error in its three parts: what, why, what to do next."""
-    say(f"error: {safe(error.message, limit=2000)}")
-    for line in error.cause:
-        say(f"  {safe(line, limit=2000)}")
+    for line in wrapped(error.message, lead="error: "):
+        say(line)
+    for cause in error.cause:
+        for line in wrapped(cause, lead="  "):
+            say(line)
     if error.hint:
-        say(f"hint: {safe(error.hint, limit=2000)}")
+        for line in wrapped(error.hint, lead="hint: "):
+            say(line)
+
+
+def width() -> int:
+    """Return the columns to write in: the terminal's, between 60 and 100."""
+    return max(60, min(100, shutil.get_terminal_size((80, 24)).columns))
+
+
+def wrapped(text: str, *, lead: str = "", columns: int | None = None) -> list[str]:
+    """Break text into lines behind a lead; names and addresses are never broken."""
+    import textwrap
+
+    return textwrap.wrap(
+        safe(text, limit=2000),
+        columns or width(),
+        initial_indent=lead,
+        subsequent_indent=" " * max(len(lead), 4 if lead.strip() == "" else 0),
+        break_on_hyphens=False,
+        break_long_words=False,
+    )
 
 
 def error_json(error: RkfetchError) -> dict[str, Any]:
@@ -69,6 +93,16 @@ def error_json(error: RkfetchError) -> dict[str, Any]:
         "cause": list(error.cause),
         "hint": error.hint,
     }
+
+
+_COLOURS = {"red": 31, "green": 32, "yellow": 33, "bold": 1, "dim": 2}
+
+
+def paint(text: str, colour: str) -> str:
+    """Colour text for stdout, if that is a terminal and NO_COLOR is not set."""
+    if not sys.stdout.isatty() or os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb":
+        return text
+    return f"\x1b[{_COLOURS[colour]}m{text}\x1b[0m"
 
 
 def human_bytes(count: int | None) -> str:

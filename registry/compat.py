@@ -406,7 +406,7 @@ def _dispute(attribute: Attribute, verdicts: dict[Version, Verdict]) -> Reason:
     Where one reading would be refused and another would work, nothing can be promised.
     """
     said = "; ".join(
-        f"{e.value} says {e.place}"
+        f"{e.value} says {_publisher(e.place)}"
         for e in attribute.evidence
         if e.value in attribute.contenders and e.origin is attribute.origin
     )
@@ -422,6 +422,12 @@ def _dispute(attribute: Attribute, verdicts: dict[Version, Verdict]) -> Reason:
         source=blame.source if blame else None,
         level=level,
     )
+
+
+def _publisher(place: str) -> str:
+    """Shorten a page of a repository to the repository; the whole address stays in the evidence."""
+    match = re.match(r"https://(?:github\.com|huggingface\.co)/([^/]+/[^/]+)", place)
+    return match[1] if match else place
 
 
 def judge(artifact: Artifact, target: Target) -> Verdict:

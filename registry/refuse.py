@@ -14,10 +14,10 @@ from .errors import IncompatibleError, MemoryFitError, UsageError
 from .resolve import Policy, resolve
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from .errors import RkfetchError
-    from .model import Target
+    from .model import Artifact, Target
     from .resolve import Candidate, Measured, Resolution
     from .versions import Version
 
@@ -33,10 +33,12 @@ def refuse(name: str, resolution: Resolution, *, measured: Measured | None = Non
     """
     refused, target = resolution.refused, resolution.target
     nearest = refused[0].refusal if refused else None
-    causes = _causes(refused) + [
-        f"on runtime {target.runtime}: {note.text} ({note.source})" for note in resolution.notes
+    causes = _causes(refused)
+    causes += [
+        f"on runtime {target.runtime}: {note.text} ({note.source})"
+        for note in resolution.notes
+        if not any(note.text in cause for cause in causes)
     ]
-    causes = list(dict.fromkeys(causes))
     if nearest is not None and nearest.rule == "runtime-unknown":
         return UsageError(
             f"which runtime will load {name}? No librkllmrt was found here and --runtime was not "
@@ -52,6 +54,12 @@ def refuse(name: str, resolution: Resolution, *, measured: Measured | None = Non
     return IncompatibleError(
         f"no build of {name} {_asked(target)}", cause=causes, hint=_hint(resolution, measured)
     )
+
+
+def passed_over(resolution: Resolution) -> list[str]:
+    """Tell, beside a choice, which builds were avoided because they are known to misbehave."""
+    risky = [c for c in resolution.refused if c.refusal and c.refusal.level is Level.RISKY]
+    return [line for line in _causes(risky) if not line.startswith("nearest")]
 
 
 def _asked(target: Target) -> str:
@@ -92,7 +100,7 @@ _GROUPS = {
     "platform": "for another SoC",
     "platform-unknown": "of an unknown SoC",
     "quant-wanted": "of another quantisation",
-    "newer-than-runtime": "newer than the runtime, which refuses them",
+    "newer-than-runtime": "newer than the runtime, which would refuse them",
     "format-1.0": "of toolkit 1.0.x, which runtimes from 1.1.0 on refuse",
     "format-1.0.0": "of toolkit 1.0.0, which later runtimes refuse",
     "toolkit-unknown": "of an unknown toolkit version",
@@ -111,32 +119,42 @@ _GROUPS = {
 
 
 def _causes(refused: Sequence[Candidate]) -> list[str]:
-    """Return one line a rule, nearest miss first, with the nearest build of that rule."""
+    """Return one line a rule, nearest miss first, and then the nearest build."""
     grouped: dict[str, list[Candidate]] = {}
     for candidate in refused:
         if candidate.refusal is not None:
             grouped.setdefault(candidate.refusal.rule, []).append(candidate)
-    return [_cause(rule, items) for rule, items in list(grouped.items())[:_MAX_CAUSES]]
+    causes = [_cause(rule, items) for rule, items in list(grouped.items())[:_MAX_CAUSES]]
+    if refused and refused[0].refusal is not None and refused[0].refusal.rule != "platform":
+        causes.append(f"nearest: {_describe(refused[0])}")
+    return causes
 
 
 def _cause(rule: str, items: list[Candidate]) -> str:
-    count = _builds(len(items))
-    first = items[0]
-    reason = first.refusal
+    """Count one rule's refusals, with what they have in common."""
+    reason = items[0].refusal
     assert reason is not None  # only refused candidates are grouped
-    if rule == "platform":
-        socs = sorted({c.artifact.platform.value for c in items if c.artifact.platform})
-        return f"{count} {_are(items)} {_GROUPS[rule]}: {', '.join(socs)}"
-    if rule == "quant-wanted":
-        quants = sorted({str(c.artifact.quant or "unknown") for c in items})
-        return f"{count} {_are(items)} {_GROUPS[rule]}: {', '.join(quants)}"
     what = _GROUPS.get(rule)
-    line = f"{count} {_are(items)} {what}" if what else f"{count}: {reason.text}"
-    if what and rule not in {"newer-than-runtime", "toolkit-unknown", "unnamed"}:
-        line += f" ({reason.text})"
-    if reason.source and rule not in {"newer-than-runtime", "memory"}:
-        line += f" [{reason.source}]"
-    return f"{line}; nearest: {_describe(first)}"
+    if what is None:
+        return f"{_builds(len(items))}: {reason.text}"
+    line = f"{_builds(len(items))} {'is' if len(items) == 1 else 'are'} {what}"
+    common = _COMMON.get(rule)
+    if common is not None:
+        return f"{line}: {', '.join(sorted({common(c.artifact) for c in items}))}"
+    if rule in _TELLING:
+        line += f": {reason.text}"
+    return f"{line} ({reason.source})" if reason.source else line
+
+
+_COMMON: dict[str, Callable[[Artifact], str]] = {
+    "platform": lambda a: a.platform.value if a.platform else "unknown",
+    "quant-wanted": lambda a: str(a.quant or "unknown"),
+    "newer-than-runtime": lambda a: "toolkit " + "/".join(map(str, a.toolkits)),
+    "context": lambda a: str(a.context or "unknown"),
+}
+"""What to tell of all builds that one rule refused."""
+_TELLING = {"toolkit-disputed", "memory", "eos", "driver", "rejected", "manual"}
+"""Rules whose own sentence says more than the group's."""
 
 
 def _describe(candidate: Candidate) -> str:
@@ -149,10 +167,6 @@ def _describe(candidate: Candidate) -> str:
 
 def _builds(count: int) -> str:
     return f"{count} build" if count == 1 else f"{count} builds"
-
-
-def _are(items: Sequence[Candidate]) -> str:
-    return "is" if len(items) == 1 else "are"
 
 
 # --- what next ---------------------------------------------------------------------------------

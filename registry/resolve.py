@@ -157,9 +157,7 @@ def _unavailable(artifact: Artifact) -> Reason | None:
     text = _UNAVAILABLE.get(artifact.availability)
     if text is None:
         return None
-    return Reason(
-        rule=artifact.availability.value, text=f"{text}: {artifact.note}" if artifact.note else text
-    )
+    return Reason(rule=artifact.availability.value, text=artifact.note or text)
 
 
 _NO_MODELS = {
