@@ -19,10 +19,10 @@ from .probe import probe
 if TYPE_CHECKING:
     from rkfetch.registry.http import Http
     from rkfetch.registry.model import Artifact
+    from rkfetch.registry.progress import Progress
     from rkfetch.registry.resolve import Candidate, Policy
     from rkfetch.registry.rkllm import RkllmFacts
     from rkfetch.registry.store import Installed, Store
-    from rkfetch.registry.transfer import Progress
 
     from .answer import Answer
     from .database import Catalog

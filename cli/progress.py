@@ -7,6 +7,8 @@ import sys
 import time
 from typing import TYPE_CHECKING
 
+from rkfetch.registry.progress import NoProgress
+
 from .output import human_bytes, safe, say
 
 if TYPE_CHECKING:
@@ -25,23 +27,8 @@ _PHASES = {
 }
 
 
-class Silent:
+class Silent(NoProgress):
     """Shows nothing."""
-
-    def started(self, total: int | None, resumed_from: int) -> None:
-        """Begin, or go on at ``resumed_from`` of ``total`` bytes."""
-
-    def advanced(self, received: int) -> None:
-        """Show ``received`` bytes in all."""
-
-    def restarted(self, reason: str) -> None:
-        """Begin anew: what was there cannot be used."""
-
-    def waiting(self, reason: str, seconds: float) -> None:
-        """Wait before the next try, or for another process."""
-
-    def phase(self, name: str) -> None:
-        """Enter another phase of the work."""
 
     def close(self) -> None:
         """Leave the terminal in order."""

@@ -111,7 +111,7 @@ _GROUPS = {
     "unnamed": "in repositories whose files are not listed yet",
     "gone": "renamed or removed upstream",
     "rejected": "rejected, because their content is not what it claims",
-    "memory": "too large for this board's memory",
+    "memory": "too large",
     "role": "adapters or parts, not models",
     "eos": "risky",
     "driver": "hindered by the NPU driver",

@@ -182,7 +182,9 @@ def _refusal(candidate: Candidate, target: Target, policy: Policy) -> Reason | N
             rule="quant-wanted",
             text=f"its quantisation is {artifact.quant or 'not known'}; {target.quant} was asked",
         )
-    return unavailable or _refused_by_verdict(verdict, policy) or _too_large(candidate, policy)
+    if unavailable is not None:
+        return unavailable
+    return _refused_by_verdict(verdict, policy) or _too_large(candidate, target, policy)
 
 
 def _refused_by_verdict(verdict: Verdict, policy: Policy) -> Reason | None:
@@ -199,14 +201,16 @@ def _refused_by_verdict(verdict: Verdict, policy: Policy) -> Reason | None:
     return None
 
 
-def _too_large(candidate: Candidate, policy: Policy) -> Reason | None:
+def _too_large(candidate: Candidate, target: Target, policy: Policy) -> Reason | None:
     need = candidate.need
     if candidate.fit is not Fit.TOO_LARGE or need is None or policy.force:
         return None
     how = "measured" if need.measured else "estimated"
+    has = (target.memory_bytes or 0) / 1e9
     return Reason(
         rule="memory",
-        text=f"it needs {need.size_bytes / 1e9:.1f} GB of memory ({how}), too much for this board",
+        text=f"it needs {need.size_bytes / 1e9:.1f} GB of memory ({how}), besides the system's "
+        f"own; the board has {has:.1f} GB",
         source=need.source,
         level=Level.INCOMPATIBLE,
     )
