@@ -6,6 +6,7 @@ machine starts fast. Writing is `rkfetch.catalog.writer`.
 
 from __future__ import annotations
 
+import re
 import sqlite3
 from collections import defaultdict
 from contextlib import contextmanager
@@ -276,6 +277,11 @@ class Catalog:
                 cause=[str(error)],
                 hint=f"move {self.path} away; the next command installs the shipped catalog",
             ) from error
+
+
+def split_words(text: str) -> str:
+    """Part letters from digits, so that ``qwen 2.5`` finds ``Qwen2.5``."""
+    return re.sub(r"(?<=[a-z])(?=\d)|(?<=\d)(?=[a-z])", " ", text.lower())
 
 
 def _artifact(row: sqlite3.Row, evidence: Iterable[Evidence]) -> Artifact:

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 from rkfetch.registry.model import Availability
 
+from .database import split_words
+
 if TYPE_CHECKING:
     from rkfetch.registry.model import Artifact, Platform, Quant
 
@@ -21,12 +23,11 @@ def search(
     *,
     platform: Platform | None = None,
     quant: Quant | None = None,
-    limit: int = 50,
+    limit: int = _READ_LIMIT,
 ) -> list[Artifact]:
     """Return the artifacts whose names have all the words of ``text``.
 
     Those that can be had come first, curated ones before others, then by how well they match.
-
     The last letters of a word may be missing. What is gone or was rejected is left out; of the
     rest only what is known to differ, so that an unknown platform or quantisation is kept.
     """
@@ -50,9 +51,16 @@ def _usefulness(artifact: Artifact) -> tuple[bool, bool]:
 
 
 def match_expression(text: str) -> str:
-    """Translate a person's words into FTS5: each a quoted prefix, all required."""
+    """Translate a person's words into FTS5: each a quoted prefix, all required.
+
+    A word also stands for itself with letters and digits apart: ``gemma4`` finds ``gemma-4``.
+    """
     words = [w for w in re.split(r"[\s/]+", text) if re.search(r"\w", w)]
-    return " AND ".join('"' + word.replace('"', '""') + '"*' for word in words)
+    return " AND ".join(f"({_prefix(word)} OR {_prefix(split_words(word))})" for word in words)
+
+
+def _prefix(word: str) -> str:
+    return '"' + word.replace('"', '""') + '"*'
 
 
 def _covers(asked: Quant, found: Quant) -> bool:

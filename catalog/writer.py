@@ -7,7 +7,6 @@ Each call is one transaction that takes the write lock first; several calls insi
 from __future__ import annotations
 
 import json
-import re
 import sqlite3
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -26,6 +25,7 @@ from rkfetch.registry.model import (
 )
 from rkfetch.registry.versions import as_version
 
+from .database import split_words
 from .files import catalog_path, open_file
 from .schema import writing
 
@@ -406,11 +406,6 @@ def reject(
     if not catalog.read_only:
         with Writer.open(catalog.path) as writer:
             writer.reject(artifact, reason, evidence)
-
-
-def split_words(text: str) -> str:
-    """Part letters from digits, so that ``qwen 2.5`` finds ``Qwen2.5``."""
-    return re.sub(r"(?<=[a-z])(?=\d)|(?<=\d)(?=[a-z])", " ", text.lower())
 
 
 def _same_content(rows: Sequence[sqlite3.Row], sha256: str | None) -> sqlite3.Row | None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from rkfetch.registry.errors import UnknownModelError, UsageError
+from rkfetch.registry.errors import OfflineError, UnknownModelError, UsageError
 from rkfetch.registry.model import Availability, Platform, Quant
 
 from . import options  # noqa: TC001 - typer reads the annotations
@@ -70,15 +70,17 @@ def search_command(
     version = parse_version(runtime, what="runtime") if runtime else None
     with Catalog.open() as catalog:
         _say_all(catalog.notices)
-        found = search(catalog, text, platform=soc, quant=wanted, limit=10 * limit)
-        judged = list(_judged(found, version))[:limit]
+        found = search(catalog, text, platform=soc, quant=wanted)
+        judged = list(_judged(found, version))
         near = [] if judged else _near(text, catalog)
     if as_json:
-        results = [_result_json(artifact, level) for artifact, level in judged]
-        emit_json({"query": text, "results": results, "did_you_mean": near})
+        results = [_result_json(artifact, level) for artifact, level in judged[:limit]]
+        emit_json({"query": text, "results": results, "matches": len(judged), "did_you_mean": near})
         return
-    for line in result_lines(judged):
+    for line in result_lines(judged[:limit]):
         emit(line)
+    if len(judged) > limit:
+        say(f"{len(judged) - limit} more; add words, or --limit {len(judged)}")
     if not judged:
         say(f"no build in the catalog matches '{safe(text)}'")
         if near:
@@ -257,6 +259,7 @@ def _status_json(status: CatalogStatus) -> dict[str, Any]:
 
 def update_command(
     *,
+    offline: options.OfflineOption = False,
     as_json: options.JsonOption = False,
     quiet: options.QuietOption = False,
 ) -> None:
@@ -265,6 +268,12 @@ def update_command(
     Only repositories that changed are asked for, and only headers that nobody has read yet are
     read, some kilobytes each. Interrupted, the same command goes on where it was.
     """
+    if offline:
+        raise OfflineError(
+            "the catalog was not updated: the network is switched off",
+            cause=["--offline, RKFETCH_OFFLINE or HF_HUB_OFFLINE is set"],
+            hint="`rkfetch catalog status` shows how old it is",
+        )
     from rkfetch.catalog.sources.huggingface import HuggingFace
     from rkfetch.catalog.update import Observer, update
     from rkfetch.registry.http import Http

@@ -81,7 +81,8 @@ def artifact_lines(artifact: Artifact, companions: Sequence[Companion]) -> Itera
     """Show one build with all its evidence, the strongest first."""
     scheme = _SCHEMES.get(artifact.source, artifact.source)
     yield safe(f"{scheme}:{artifact.name}", limit=2000)
-    traits = [artifact.availability.value, human_bytes(artifact.size_bytes)]
+    traits = [artifact.availability.value]
+    traits += [human_bytes(artifact.size_bytes)] if artifact.size_bytes is not None else []
     traits += ["curated"] if artifact.curated else []
     traits += ["gated"] if artifact.gated else []
     yield "  " + ", ".join(traits)
@@ -107,9 +108,10 @@ def _attribute_lines(attribute: Attribute) -> Iterator[str]:
     contenders = attribute.contenders
     for item in attribute.evidence:
         mark = " " if item.value in contenders else "!"
-        seen = f", seen {item.seen[:10]}" if item.seen else ""
+        seen = (item.seen or "")[:10]
         yield (
-            f"    {mark} {safe(item.value):<16} {item.origin.value:<10} {safe(item.place)}{seen}"
+            f"    {mark} {safe(item.value):<16} {item.origin.value:<10} {seen:<10} "
+            f"{safe(item.place)}"
         )
 
 

@@ -61,7 +61,12 @@ def test_words_that_nothing_has_find_nothing(catalog: Catalog) -> None:
 
 
 def test_all_words_are_asked_for() -> None:
-    assert match_expression('qwen2.5 "x') == '"qwen2.5"* AND """x"*'
+    assert match_expression('qwen2.5 "x') == ('("qwen2.5"* OR "qwen 2.5"*) AND ("""x"* OR """x"*)')
+
+
+def test_letters_and_digits_may_be_written_together_or_apart(catalog: Catalog) -> None:
+    assert {a.model for a in search(catalog, "gemma4")} == {"gemma-4-E2B-it"}
+    assert {a.model for a in search(catalog, "gemma 4 e2b")} == {"gemma-4-E2B-it"}
 
 
 def test_filters_leave_out_only_what_is_known_to_differ(catalog: Catalog) -> None:

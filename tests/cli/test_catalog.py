@@ -1,0 +1,221 @@
+"""What a person and a script see of the catalog."""
+
+from __future__ import annotations
+
+import io
+import json
+import sys
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import pytest
+
+from hub.server import Hub
+from rkfetch.catalog.database import catalog_path
+from rkfetch.catalog.writer import Writer
+from rkfetch.cli.main import main
+from rkfetch.registry.model import Artifact, Evidence, Origin, settle
+from rkllm_files import rkllm_bytes
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+Rkfetch: TypeAlias = "Callable[..., tuple[int, str, str]]"
+FILE = "RK3576/Qwen3-1.7B_RK3576_w4a16.rkllm"
+
+
+@pytest.fixture
+def rkfetch(capsys: pytest.CaptureFixture[str]) -> Rkfetch:
+    """Run the command line; give its exit code, stdout and stderr."""
+
+    def run(*args: str) -> tuple[int, str, str]:
+        with pytest.raises(SystemExit) as stopped:
+            main(args)
+        said = capsys.readouterr()
+        assert isinstance(stopped.value.code, int)
+        return stopped.value.code, said.out, said.err
+
+    return run
+
+
+def answer(result: tuple[int, str, str]) -> dict[str, Any]:
+    code, out, _ = result
+    assert code == 0
+    value = json.loads(out)
+    assert next(iter(value)) == "schema_version"
+    assert isinstance(value, dict)
+    return value
+
+
+def test_status_says_where_rows_come_from_and_how_old_they_are(rkfetch: Rkfetch) -> None:
+    code, out, err = rkfetch("catalog", "status")
+    assert (code, err) == (0, "")
+    assert f"catalog    {catalog_path()}" in out
+    assert "snapshot   2026-11-23 (" in out
+    assert "modelzoo" in out
+    assert all(len(line) <= 80 for line in out.splitlines() if "catalog    " not in line)
+
+
+def test_status_as_json_counts_every_state(rkfetch: Rkfetch) -> None:
+    value = answer(rkfetch("catalog", "status", "--json"))
+    assert value["snapshot"] == "2026-11-23"
+    zoo = next(s for s in value["sources"] if s["source"] == "modelzoo")
+    assert zoo["artifacts"] == {"listed": 0, "manual": 4, "unnamed": 0, "gone": 0, "rejected": 0}
+    assert zoo["updated"] is None
+
+
+def test_search_groups_builds_by_repository(rkfetch: Rkfetch) -> None:
+    code, out, err = rkfetch("search", "gemma-3-4b-it", "--platform", "rk3576")
+    assert (code, err) == (0, "")
+    assert out.splitlines()[:3] == [
+        "HanzoHuang/gemma-3-4b-it-RKLLM",
+        "  rk3576  w4a16  1.2.3  ?  RK3576/gemma-3-4b-it_RK3576_w4a16.rkllm",
+        "  rk3576  w8a8   1.2.3  ?  RK3576/gemma-3-4b-it_RK3576_w8a8.rkllm",
+    ]
+
+
+def test_search_leaves_out_what_a_runtime_refuses(rkfetch: Rkfetch) -> None:
+    words = ("search", "minicpm4", "hanzohuang", "--json")
+    every = answer(rkfetch(*words))["results"]
+    fitting = answer(rkfetch(*words, "--runtime", "1.2.3"))["results"]
+    assert len(every) == 3
+    assert {r["attributes"]["toolkit"]["value"] for r in every} == {"1.3.0"}
+    assert fitting == []
+
+
+def test_search_says_what_was_meant(rkfetch: Rkfetch) -> None:
+    code, out, err = rkfetch("search", "qwen3-1.77b")
+    assert (code, out) == (0, "")
+    assert err.startswith("no build in the catalog matches 'qwen3-1.77b'\ndid you mean Qwen3-1.7B")
+
+
+def test_search_says_that_there_is_more(rkfetch: Rkfetch) -> None:
+    value = answer(rkfetch("search", "qwen3", "--limit", "2", "--json"))
+    assert len(value["results"]) == 2
+    _, _, err = rkfetch("search", "qwen3", "--limit", "2")
+    assert err == f"{value['matches'] - 2} more; add words, or --limit {value['matches']}\n"
+
+
+def test_a_bad_platform_is_wrong_usage(rkfetch: Rkfetch) -> None:
+    code, out, err = rkfetch("search", "qwen3", "--platform", "rk2588")
+    assert (code, out) == (2, "")
+    assert err.startswith("error: unknown platform 'rk2588'")
+
+
+def test_show_gives_each_fact_with_its_place_and_the_dispute(rkfetch: Rkfetch) -> None:
+    code, out, _ = rkfetch("show", f"hf:HanzoHuang/Qwen3-1.7B-RKLLM/{FILE}")
+    assert code == 0
+    assert out.startswith(f"hf:HanzoHuang/Qwen3-1.7B-RKLLM/{FILE}\n  listed, curated\n")
+    assert "  toolkit      disputed: " in out
+    list_a = "https://github.com/Seeed-Projects/reComputer-RK-LLM/blob/main/models/llm/qwen3-1.7b"
+    assert f"      1.2.3            curated    2026-11-23 {list_a}/rk3576/w4a16.env\n" in out
+
+
+def test_show_marks_what_was_overruled(rkfetch: Rkfetch) -> None:
+    said = [
+        Evidence(attribute="platform", value="rk3588", origin=Origin.HEADER, place="header"),
+        Evidence(attribute="platform", value="rk3576", origin=Origin.FILE_NAME, place="name"),
+    ]
+    with Writer.open() as writer:
+        writer.record_artifact(
+            Artifact(source="huggingface", repo="a/b", path="c.rkllm", attributes=settle(said))
+        )
+    _, out, _ = rkfetch("show", "hf:a/b/c.rkllm")
+    assert "      rk3588           header                header\n" in out
+    assert "    ! rk3576           file-name             name\n" in out
+
+
+def test_show_as_json_has_all_evidence_and_companions(rkfetch: Rkfetch) -> None:
+    reference = "hf:HanzoHuang/Qwen3.5-2B-RKLLM/RK3576/Qwen3.5-2B_RK3576_w8a8.rkllm"
+    (artifact,) = answer(rkfetch("show", reference, "--json"))["artifacts"]
+    toolkit = artifact["attributes"]["toolkit"]
+    assert (toolkit["value"], toolkit["disputed"]) == ("1.3.0", False)
+    assert {e["origin"] for e in toolkit["evidence"]} == {"curated", "card"}
+    assert [c["path"] for c in artifact["companions"]] == ["RK3576/Qwen3.5-2B_vision_RK3576.rknn"]
+
+
+@pytest.mark.parametrize("reference", ["qwen9-1b", "hf:nobody/nothing/x.rkllm"])
+def test_show_of_what_is_unknown_ends_with_4(rkfetch: Rkfetch, reference: str) -> None:
+    code, out, err = rkfetch("show", reference)
+    assert (code, out) == (4, "")
+    assert "hint: " in err
+
+
+def test_foreign_text_cannot_play_with_the_terminal(rkfetch: Rkfetch) -> None:
+    name = "evil\x1b[2Jrkllm\u202e.rkllm"
+    with Writer.open() as writer:
+        writer.record_artifact(Artifact(source="huggingface", repo="evil/repo", path=name))
+    _, out, _ = rkfetch("search", "evil")
+    assert "\x1b" not in out
+    assert "\u202e" not in out
+    assert "\\x1b[2J" in out
+
+
+def test_guess_answers_exactly_the_promised_keys(
+    rkfetch: Rkfetch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lines = [
+        "c01zaut/gemma-2-2b-it-RK3588-1.1.4\tgemma-2-2b-it-rk3588-w8a8-opt-1-hybrid-ratio-0.5.rkllm",
+        "",
+        "owner/repo\tmodel.rkllm",
+    ]
+    monkeypatch.setattr(sys, "stdin", io.StringIO("\n".join(lines) + "\n"))
+    code, out, _ = rkfetch("catalog", "guess", "--json")
+    first, second = (json.loads(line) for line in out.splitlines())
+    assert code == 0
+    assert first == {
+        "repo": "c01zaut/gemma-2-2b-it-RK3588-1.1.4",
+        "path": "gemma-2-2b-it-rk3588-w8a8-opt-1-hybrid-ratio-0.5.rkllm",
+        "model": "gemma-2-2b-it",
+        "params_b": 2,
+        "platform": "rk3588",
+        "quant": "w8a8",
+        "toolkit": "1.1.4",
+        "context": None,
+        "npu_cores": None,
+        "opt_level": 1,
+        "hybrid_ratio": 0.5,
+    }
+    assert list(second) == list(first)
+    assert (second["path"], second["toolkit"]) == ("model.rkllm", None)
+
+
+def test_guess_takes_names_as_arguments_too(rkfetch: Rkfetch) -> None:
+    code, out, _ = rkfetch("catalog", "guess", "o/Qwen3-4B", "Qwen3-4B_w8a8_RK3576.rkllm")
+    assert code == 0
+    assert out.splitlines()[0] == "o/Qwen3-4B/Qwen3-4B_w8a8_RK3576.rkllm"
+    assert "  platform     rk3576" in out
+
+
+def test_guess_wants_pairs(rkfetch: Rkfetch) -> None:
+    code, _, err = rkfetch("catalog", "guess", "only-one")
+    assert code == 2
+    assert err.startswith("error: a repository and a path are needed for each guess\n")
+
+
+@pytest.fixture
+def hub(monkeypatch: pytest.MonkeyPatch) -> Any:
+    with Hub() as hub:
+        monkeypatch.setenv("HF_ENDPOINT", hub.endpoint)
+        hub.add_repo("HanzoHuang/Qwen3-1.7B-RKLLM").add_file(FILE, rkllm_bytes())
+        yield hub
+
+
+def test_update_reports_what_it_did(rkfetch: Rkfetch, hub: Hub) -> None:
+    value = answer(rkfetch("catalog", "update", "--json"))
+    assert value["status"] == "ok"
+    assert (value["listed"], value["changed"], value["builds"], value["probed"]) == (1, 1, 1, 1)
+    code, out, err = rkfetch("catalog", "update")
+    assert (code, out) == (0, "")
+    assert "huggingface: 1 repositories listed, 1 unchanged, 0 read with 0 builds, 0 gone" in err
+    _, out, err = rkfetch("catalog", "update", "--quiet")
+    assert (out, err) == ("", "")
+
+
+def test_update_offline_ends_with_11(
+    rkfetch: Rkfetch, hub: Hub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    code, _, err = rkfetch("catalog", "update")
+    assert code == 11
+    assert err.startswith("error: the catalog was not updated: the network is switched off\n")
+    assert hub.requests == []
