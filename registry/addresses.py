@@ -33,10 +33,15 @@ class Reach(IntEnum):
     """Link-local and cloud metadata addresses: never asked on the word of a redirect."""
 
 
+def host(url: str) -> str:
+    """Return host and port as the URL has them."""
+    return urlsplit(url).netloc.rpartition("@")[2]
+
+
 def shown(url: str) -> str:
     """Shorten a URL for a message: without user, query and fragment, which may hold secrets."""
     parts = urlsplit(url)
-    return f"{parts.scheme}://{_host_and_port(url)}{parts.path}"
+    return f"{parts.scheme}://{host(url)}{parts.path}"
 
 
 def origin(url: str) -> tuple[str, str, int]:
@@ -63,10 +68,10 @@ def token_fits(endpoint: str) -> bool:
     """
     if os.environ.get("RKFETCH_TOKEN_TO_MIRROR", "").strip() == "1":
         return True
-    scheme, host, _ = origin(endpoint)
-    if host == "localhost" or _nearest(_lookup(host, socket.AI_NUMERICHOST)) is Reach.LOOPBACK:
+    scheme, name, _ = origin(endpoint)
+    if name == "localhost" or _nearest(_lookup(name, socket.AI_NUMERICHOST)) is Reach.LOOPBACK:
         return True
-    return scheme == "https" and (host == "huggingface.co" or host.endswith(".huggingface.co"))
+    return scheme == "https" and (name == "huggingface.co" or name.endswith(".huggingface.co"))
 
 
 def follow(url: str, location: str, *, resolve_names: bool = True) -> str:
@@ -99,24 +104,20 @@ def follow(url: str, location: str, *, resolve_names: bool = True) -> str:
 
 def _refused(url: str, location: str, why: str) -> NetworkError:
     return NetworkError(
-        f"a redirect of {_host_and_port(url)} was refused",
+        f"a redirect of {host(url)} was refused",
         cause=[f"its target '{location.split('?', maxsplit=1)[0][:200]}' {why}"],
     )
 
 
-def _host_and_port(url: str) -> str:
-    return urlsplit(url).netloc.rpartition("@")[2]
-
-
-def _reach(host: str, *, by_name: bool, is_target: bool = False) -> Reach:
-    written = _lookup(host, socket.AI_NUMERICHOST)
+def _reach(name: str, *, by_name: bool, is_target: bool = False) -> Reach:
+    written = _lookup(name, socket.AI_NUMERICHOST)
     if written:
         return _nearest(written)
-    if host == "localhost" or host.endswith(".localhost"):
+    if name == "localhost" or name.endswith(".localhost"):
         return Reach.LOOPBACK
-    if host == "metadata.google.internal":
+    if name == "metadata.google.internal":
         return Reach.FORBIDDEN
-    found = _nearest(_lookup(host, 0)) if by_name else Reach.PUBLIC
+    found = _nearest(_lookup(name, 0)) if by_name else Reach.PUBLIC
     if is_target and found is Reach.PRIVATE:
         # Proxies with made-up addresses and caches on the LAN answer for public names.
         return Reach.PUBLIC
@@ -127,9 +128,9 @@ def _nearest(addresses: list[ipaddress.IPv4Address | ipaddress.IPv6Address]) -> 
     return max((_classify(address) for address in addresses), default=Reach.PUBLIC)
 
 
-def _lookup(host: str, flags: int) -> list[ipaddress.IPv4Address | ipaddress.IPv6Address]:
+def _lookup(name: str, flags: int) -> list[ipaddress.IPv4Address | ipaddress.IPv6Address]:
     try:
-        found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM, flags=flags)
+        found = socket.getaddrinfo(name, None, type=socket.SOCK_STREAM, flags=flags)
     except (OSError, UnicodeError):
         return []
     return [ipaddress.ip_address(str(entry[4][0]).partition("%")[0]) for entry in found]

@@ -67,17 +67,17 @@ class Retries:
         self._hint = hint
         self._failures = 0
 
-    def progressed(self) -> None:
-        """Start counting anew: the last try got somewhere."""
-        self._failures = 0
-
-    def pause(self, error: TransientError, *, at_once: bool = False) -> None:
+    def pause(
+        self, error: TransientError, *, progressed: bool = False, at_once: bool = False
+    ) -> None:
         """Wait before the next try, unless it may come ``at_once`` and the server does not object.
+
+        A try that ``progressed`` before it failed does not count, and counting starts anew.
 
         Raises:
             NetworkError: there is no next try.
         """
-        self._failures += 1
+        self._failures = 0 if progressed else self._failures + 1
         ordered = error.retry_after_s
         if self._failures >= self._policy.attempts:
             tries = f"gave up after {self._failures} tries without progress"
@@ -98,7 +98,7 @@ class Retries:
             self._sleep(wait_s)
 
     def _own_wait_s(self) -> float:
-        doubled = self._policy.first_wait_s * 2.0 ** (self._failures - 1)
+        doubled = self._policy.first_wait_s * 2.0 ** max(0, self._failures - 1)
         return min(doubled, self._policy.longest_wait_s) * (0.5 + self._random() / 2)
 
 
@@ -330,7 +330,7 @@ class Http:
     def raise_if_transient(self, response: Response) -> None:
         """Raise what an answer says about trying again later (408, 425, 429, 5xx)."""
         failure = failure_of_status(
-            response.status, response.headers, addresses.shown(response.url), self._clock()
+            response.status, response.headers, addresses.host(response.url), self._clock()
         )
         if failure is not None:
             raise failure

@@ -42,18 +42,19 @@ def home() -> Path:
         UsageError: the user has no home folder, and ``RKFETCH_HOME`` is not set.
     """
     named = os.environ.get("RKFETCH_HOME")
-    if named:
-        path = Path(os.path.expanduser(named))  # noqa: PTH111 - pathlib raises where this does not
-    else:
-        import platformdirs
-
-        path = platformdirs.user_data_path("rkfetch", appauthor=False)
-    if str(path).startswith("~") or (not named and not path.is_absolute()):
+    try:
+        # Older versions of platformdirs leave "~" in the path; this tries it once more.
+        return (Path(named) if named else _user_data()).expanduser().absolute()
+    except RuntimeError as error:
         raise UsageError(
-            "there is no home folder to keep models in",
-            hint="name a folder with RKFETCH_HOME",
-        )
-    return path.absolute()
+            "there is no home folder to keep models in", hint="name a folder with RKFETCH_HOME"
+        ) from error
+
+
+def _user_data() -> Path:
+    import platformdirs
+
+    return platformdirs.user_data_path("rkfetch", appauthor=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

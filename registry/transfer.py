@@ -46,6 +46,7 @@ _AT_ONCE_AFTER = 1 << 20
 """A connection that brought so much before it broke is followed by the next without a wait."""
 _LARGEST = 1 << 40
 """No more is read of a file of which nobody said how long it is."""
+_LEAST_PROGRESS = 16 << 10
 _ENOUGH_TO_TELL = 64 << 10
 """Bytes of a wrong document that show what it is."""
 _RESUME_HINT = "what was downloaded is kept: run the same command again to go on"
@@ -194,8 +195,7 @@ class _Download:
             self.progress.phase("download")
             self.progress.started(size, self._received)
             self._transfer()
-            with disk_errors(self._partial.parent):
-                os.fsync(self._handle)
+            self._checkpoint()
             return self._verified()
         finally:
             os.close(self._handle)
@@ -279,13 +279,17 @@ class _Download:
                     self._attempt()
                 except TransientError as error:
                     self._checkpoint()
-                    if self._received > furthest:
-                        furthest = self._received
-                        retries.progressed()
-                    retries.pause(error, at_once=self._received - before >= _AT_ONCE_AFTER)
+                    at_once = self._received - before >= _AT_ONCE_AFTER
+                    progressed = self._received - furthest >= self._least_progress()
+                    furthest = self._received if progressed else furthest
+                    retries.pause(error, progressed=progressed, at_once=at_once)
         except BaseException as error:
             self._put_in_order(error)
             raise
+
+    def _least_progress(self) -> int:
+        """Return how many new bytes renew the patience: a byte a time would take for ever."""
+        return max(1, min(_LEAST_PROGRESS, (self._size or 0) // 1000))
 
     def _is_complete(self) -> bool:
         return self._ended or 0 < self._received == self._size
@@ -310,7 +314,7 @@ class _Download:
                 # A signed address has expired, or the server behind it has changed its mind.
                 self._remote = None
                 raise TransientError(
-                    f"{addresses.shown(remote.url)} answered {response.status}", retry_after_s=0
+                    f"{addresses.host(remote.url)} answered {response.status}", retry_after_s=0
                 )
             self._receive(response)
 
@@ -390,7 +394,7 @@ class _Download:
         elif response.length is None and self._explanation() is not None:
             raise self._too_short(self._received)
         else:
-            raise TransientError(f"{addresses.shown(response.url)} sent less than it had announced")
+            raise TransientError(f"{addresses.host(response.url)} sent less than it had announced")
 
     def _write(self, chunk: bytes) -> None:
         view = memoryview(chunk)

@@ -1,0 +1,92 @@
+"""Whatever happens to a download on its way, what arrives is the file."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import random
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+from unittest import mock
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from downloads import FILE, REPO, Watcher, artifact, quick_http
+from hub.server import Fault, Hub
+from rkfetch.registry import transfer
+from rkfetch.registry.errors import NetworkError
+from rkfetch.registry.hub import HubFile
+from rkfetch.registry.journal import journal_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+SIZE = 100_000
+CONTENT = random.Random(0).randbytes(SIZE)
+
+offsets = st.integers(min_value=1, max_value=SIZE - 1)
+mishaps = st.one_of(
+    st.tuples(st.just("drop"), offsets),
+    st.tuples(st.just("reset"), offsets),
+    st.tuples(st.just("kill"), offsets),
+    st.tuples(st.just("tear"), offsets),
+    st.tuples(st.just("forget ranges"), offsets),
+    st.tuples(st.just("new etag"), offsets),
+    st.tuples(st.just("lose journal"), offsets),
+)
+
+
+@pytest.fixture(scope="module")
+def hub() -> Iterator[Hub]:
+    with Hub() as hub:
+        hub.add_repo(REPO).add_file(FILE, CONTENT)
+        yield hub
+
+
+@settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(accidents=st.lists(mishaps, max_size=6))
+def test_any_sequence_of_accidents_gives_the_same_bytes(
+    hub: Hub, monkeypatch: pytest.MonkeyPatch, accidents: list[tuple[str, int]]
+) -> None:
+    monkeypatch.setenv("HF_ENDPOINT", hub.endpoint)
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        quick_http() as http,
+        mock.patch.object(transfer, "_CHECKPOINT_LEAST", 4096),
+    ):
+        partial = Path(folder) / "x.partial"
+        source = HubFile(http=http, artifact=artifact())
+        for kind, at in accidents:
+            hub.heal()
+            _prepare(hub, partial, kind, at)
+            watcher = Watcher(interrupt_at=at if kind in {"kill", "tear"} else None)
+            with contextlib.suppress(NetworkError, KeyboardInterrupt):
+                transfer.download(http, source, partial=partial, progress=watcher)
+        hub.heal()
+        hub.forget()
+        done = transfer.download(http, source, partial=partial)
+        assert partial.read_bytes() == CONTENT
+        assert done.sha256 == hashlib.sha256(CONTENT).hexdigest()
+        assert hub.data_bytes() == SIZE - done.resumed_from
+
+
+def _prepare(hub: Hub, partial: Path, kind: str, at: int) -> None:
+    match kind:
+        case "drop":
+            hub.break_it(Fault(drop_after=at, times=3))
+        case "reset":
+            hub.break_it(Fault(reset_after=at, times=3))
+        case "forget ranges":
+            hub.break_it(Fault(ignore_range=True, drop_after=at, times=2))
+        case "new etag":
+            hub.break_it(Fault(etag=f'"{at}"', drop_after=at, times=1))
+        case "tear" if partial.exists():
+            with partial.open("ab") as file:
+                file.write(b"torn" * at)
+        case "lose journal":
+            journal_of(partial).unlink(missing_ok=True)
