@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from rkfetch.registry.errors import IntegrityError
 from rkfetch.registry.model import Artifact, Availability, Evidence, Origin, settle
 
-from .files import catalog_path, open_file, snapshot_label
+from .files import catalog_path, open_file, snapshot_date
 from .schema import version_of
 
 if TYPE_CHECKING:
@@ -195,7 +195,7 @@ class Catalog:
                 path=self.path,
                 read_only=self.read_only,
                 schema=version_of(self._conn),
-                snapshot=snapshot_label(self._conn),
+                snapshot=snapshot_date(self._conn),
                 models=len(self.models()),
                 artifacts=self._count("artifacts"),
                 evidence=self._count("evidence"),

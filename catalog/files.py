@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 SNAPSHOT = Path(__file__).with_name("data") / "snapshot.db"
 """The catalog that ships with rkfetch."""
+SNAPSHOT_DATE = "2026-11-23"
+"""When the snapshot's data were last compared with their sources."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,8 +82,13 @@ def connect(path: Path, *, mode: str = "rw", immutable: bool = False) -> sqlite3
     return conn
 
 
-def snapshot_label(conn: sqlite3.Connection) -> str | None:
-    """Return which shipped snapshot a database was filled from."""
+def database_path(conn: sqlite3.Connection) -> Path:
+    """Return the file that a connection is to."""
+    return Path(conn.execute("PRAGMA database_list").fetchone()["file"])
+
+
+def snapshot_date(conn: sqlite3.Connection) -> str | None:
+    """Return the date of the newest shipped snapshot that a database was filled from."""
     row = conn.execute("SELECT value FROM meta WHERE key = 'snapshot'").fetchone()
     return None if row is None else str(row[0])
 
@@ -108,11 +115,20 @@ def _checked(path: Path) -> sqlite3.Connection:
         version = known_version(conn, path)
         if version < SCHEMA_VERSION:
             migrate(conn, path)
-        snapshot_label(conn)
+        if (snapshot_date(conn) or SNAPSHOT_DATE) < SNAPSHOT_DATE:
+            _take_in_snapshot(conn)
     except BaseException:
         conn.close()
         raise
     return conn
+
+
+def _take_in_snapshot(conn: sqlite3.Connection) -> None:
+    """Add what a newer rkfetch ships to a catalog that an older one installed."""
+    from .merge import merge
+
+    with closing(connect(SNAPSHOT, mode="ro", immutable=True)) as shipped:
+        merge(shipped, conn)
 
 
 def _open_read_only(path: Path, error: Exception) -> OpenFile:

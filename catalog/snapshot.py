@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from rkfetch.registry.model import Artifact, Availability, Evidence, Origin, settle
 
 from .database import Companion
-from .files import SNAPSHOT, create
+from .files import SNAPSHOT, SNAPSHOT_DATE, create
 from .naming import guess
 from .writer import Writer
 
@@ -26,9 +26,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
 DATA = SNAPSHOT.parent
-DATE = "2026-11-23"
-"""When the data files were last compared with their sources."""
-
 ZOO_SHARE = "https://console.box.lenovo.com/l/l0tXb8"
 
 _SOURCES = {"rockchip-zoo": "modelzoo"}
@@ -68,8 +65,8 @@ def build(path: Path) -> None:
         writer = Writer(conn)
         with writer.transaction():
             for row in rows():
-                writer.record_artifact(row.artifact, companions=row.companions, seen=DATE)
-            writer.set_meta("snapshot", DATE)
+                writer.record_artifact(row.artifact, companions=row.companions, seen=SNAPSHOT_DATE)
+            writer.set_meta("snapshot", SNAPSHOT_DATE)
         conn.execute("INSERT INTO names (names) VALUES ('optimize')")
         conn.execute("VACUUM")
 
@@ -195,7 +192,9 @@ def _curated(artifact: Artifact, label: Mapping[str, Any]) -> Row:
 
 
 def _claim(attribute: str, value: str, origin: Origin, place: str) -> Evidence:
-    return Evidence(attribute=attribute, value=value, origin=origin, place=place, seen=DATE)
+    return Evidence(
+        attribute=attribute, value=value, origin=origin, place=place, seen=SNAPSHOT_DATE
+    )
 
 
 def public_place(seen_in: str) -> str:

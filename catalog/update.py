@@ -7,6 +7,7 @@ harm and goes on where it was. What a header says is noted as soon as it is read
 from __future__ import annotations
 
 import threading
+import time
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from queue import Empty, SimpleQueue
@@ -39,6 +40,9 @@ WORKERS = 4
 """Repositories asked for at once: enough to hide the network, few enough to be polite."""
 MOST_FAILURES = 8
 """Repositories in a row that the network fails for, until it is taken to be down."""
+
+GRACE_S = 2.0
+"""How long an interrupted update waits for requests that are under way."""
 
 
 class Observer:
@@ -158,19 +162,27 @@ class _Update:
     def _read_all(self, repos: Sequence[str]) -> None:
         """Read repositories, several at a time; a failing one is left out with a word.
 
-        The threads are daemons: an interrupted run must not wait for a server that is slow.
+        The threads are daemons: an interrupted run waits a little for them to end in order, and
+        no longer for a server that is slow.
         """
         todo: SimpleQueue[str] = SimpleQueue()
         done: SimpleQueue[tuple[str, BaseException | None]] = SimpleQueue()
         for repo in repos:
             todo.put(repo)
+        workers = [
+            threading.Thread(target=self._work, args=(todo, done), daemon=True)
+            for _ in range(min(WORKERS, len(repos)))
+        ]
+        for worker in workers:
+            worker.start()
         try:
-            for _ in range(min(WORKERS, len(repos))):
-                threading.Thread(target=self._work, args=(todo, done), daemon=True).start()
             self._collect(done, len(repos))
         finally:
             with self._lock:
                 self._stopped = True
+            deadline = time.monotonic() + GRACE_S
+            for worker in workers:
+                worker.join(max(0.0, deadline - time.monotonic()))
 
     def _work(
         self, todo: SimpleQueue[str], done: SimpleQueue[tuple[str, BaseException | None]]

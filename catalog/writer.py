@@ -263,7 +263,7 @@ class Writer:
             )
         if row is None:
             return self._insert(artifact, sha256, seen)
-        rejected = row["availability"] == "rejected" and row["sha256"] == sha256
+        rejected = row["availability"] == "rejected" and sha256 in {None, row["sha256"]}
         self._conn.execute(
             "UPDATE artifacts SET revision = ?, size_bytes = coalesce(?, size_bytes), "
             "sha256 = coalesce(?, sha256), gated = ?, curated = max(curated, ?), "

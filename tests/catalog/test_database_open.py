@@ -11,8 +11,8 @@ import pytest
 
 from rkfetch.catalog import schema
 from rkfetch.catalog.database import Catalog, catalog_path
-from rkfetch.catalog.files import SNAPSHOT, connect, create
-from rkfetch.catalog.writer import Writer
+from rkfetch.catalog.files import SNAPSHOT, SNAPSHOT_DATE, connect, create
+from rkfetch.catalog.writer import Repository, Writer
 from rkfetch.registry.errors import IntegrityError, RkfetchError
 from rkfetch.registry.model import Artifact
 
@@ -142,6 +142,33 @@ def test_where_nothing_can_be_written_the_snapshot_is_read_in_place(
         assert len(catalog.notices) == 1
     with pytest.raises(RkfetchError, match="the catalog cannot be written"):
         Writer.open()
+
+
+def test_a_newer_snapshot_is_taken_in_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What an update or a user's machine found out stays."""
+    path = catalog_path()
+    create(path).close()
+    listed = Repository(source="huggingface", repo="HanzoHuang/Qwen3-1.7B-RKLLM", sha="a" * 40)
+    removed = Artifact(
+        source="huggingface",
+        repo=listed.repo,
+        path="RK3588/Qwen3-1.7B_RK3588_w8a8.rkllm",
+    )
+    with Writer.open(path) as writer:
+        writer.set_meta("snapshot", "2020-01-01")
+        writer.sync_repository(listed, [], seen="2026-12-01T00:00:00Z")
+        writer.reject(removed, "its header says rk3576")
+    for _ in range(2):
+        with Catalog.open() as catalog:
+            assert catalog.status().snapshot == SNAPSHOT_DATE
+            assert SHIPPED in catalog.models()
+            ours = catalog.repository("huggingface", listed.repo)
+            assert [(a.path, a.note) for a in ours] == [(removed.path, "its header says rk3576")]
+    with Catalog.open() as catalog, closing(connect(SNAPSHOT, mode="ro")) as shipped:
+        (others,) = shipped.execute(
+            "SELECT count(*) FROM artifacts WHERE repo <> ?", (listed.repo,)
+        ).fetchone()
+        assert len(catalog.everything()) == others + 1
 
 
 def _add_colour(db: Database) -> None:

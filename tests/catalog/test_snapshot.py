@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from rkfetch.catalog.database import Catalog, Companion
-from rkfetch.catalog.files import SNAPSHOT
-from rkfetch.catalog.snapshot import DATE, build, public_place, rows
+from rkfetch.catalog.files import SNAPSHOT, SNAPSHOT_DATE
+from rkfetch.catalog.snapshot import build, public_place, rows
 from rkfetch.registry.model import Availability, Origin
 from rkfetch.registry.versions import Version
 
@@ -48,7 +48,7 @@ def test_the_snapshot_is_small() -> None:
 
 def test_every_row_of_the_data_is_an_artifact(catalog: Catalog) -> None:
     status = catalog.status()
-    assert status.snapshot == DATE
+    assert status.snapshot == SNAPSHOT_DATE
     assert status.artifacts == len(list(rows())) == 343
     counts = {
         source.source: {state.value: n for state, n in source.rows.items()}
