@@ -41,6 +41,8 @@ WORKERS = 4
 MOST_FAILURES = 8
 """Repositories in a row that the network fails for, until it is taken to be down."""
 
+FEW = 20
+"""Known repositories that may vanish at once, however few are known."""
 GRACE_S = 2.0
 """How long an interrupted update waits for requests that are under way."""
 
@@ -119,6 +121,8 @@ class _Update:
         self._started = now()
         self._lock = threading.Lock()
         self._stopped = False
+        self._absent: list[str] = []
+        """Known repositories that the source says it does not have."""
 
     def run(self) -> Report:
         listings = self._list()
@@ -135,6 +139,7 @@ class _Update:
         self._report.unchanged = len(plan.unchanged)
         self._observer.planned(unchanged=len(plan.unchanged), to_read=len(plan.to_read))
         self._read_all(plan.to_read)
+        self._settle_absent(plan.known)
         self._writer.set_meta(f"updated:{self._source.name}", now())
         return self._report
 
@@ -154,6 +159,21 @@ class _Update:
             add(self._source.listings_of(owner))
         self._report.listed = len(found)
         return found
+
+    def _settle_absent(self, known: int) -> None:
+        """Mark what the source does not have as gone, unless that is most of what is known.
+
+        A mirror that holds a few repositories must not empty the catalog.
+        """
+        if len(self._absent) > max(FEW, known // 2):
+            self._skip(
+                f"{len(self._absent)} of {known} known repositories",
+                "this endpoint does not have them, so it is taken for a partial mirror",
+            )
+            return
+        with self._writer.transaction():
+            for repo in self._absent:
+                self._gone(repo, "its repository was removed, renamed or made private")
 
     def _gone(self, repo: str, why: str) -> None:
         self._writer.drop_repository(self._source.name, repo, note=why)
@@ -222,8 +242,7 @@ class _Update:
         """Read one repository and write it down."""
         details = self._source.details(repo)
         if details is None:
-            with self._writing():
-                self._gone(repo, "its repository was removed, renamed or made private")
+            self._absent.append(repo)
             return
         moved = details.repository.repo
         if moved.casefold() != repo.casefold():
@@ -316,6 +335,8 @@ class _Plan:
     emptied: tuple[str, ...]
     """Repositories that held builds and are listed without any."""
     to_read: tuple[str, ...]
+    known: int
+    """Repositories that were believed to hold builds before."""
 
 
 def _plan(
@@ -339,6 +360,7 @@ def _plan(
         unchanged=tuple(unchanged),
         emptied=tuple(emptied),
         to_read=tuple(sorted(to_read, key=str.casefold)),
+        known=len(open_rows),
     )
 
 

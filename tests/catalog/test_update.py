@@ -160,6 +160,25 @@ def test_what_disappears_is_marked_gone_and_kept(
     assert asked(hub, "/api/models/") == 0
 
 
+def test_a_mirror_that_holds_little_does_not_empty_the_catalog(
+    hub: Hub, run: Callable[..., Report], path: Path
+) -> None:
+    with Writer.open(path) as writer:
+        for number in range(30):
+            repo = f"a/{number:02}-rkllm"
+            writer.record_artifact(Artifact(source="huggingface", repo=repo, path="m.rkllm"))
+    hub.add_repo("a/00-rkllm").add_file("m.rkllm", rkllm_bytes())
+    report = run()
+    assert {a.availability for a in everything(path)} == {Availability.LISTED}
+    assert report.gone == 0
+    assert report.skipped == [
+        (
+            "29 of 30 known repositories",
+            "this endpoint does not have them, so it is taken for a partial mirror",
+        )
+    ]
+
+
 def test_a_renamed_repository_goes_on_under_its_new_name(
     hub: Hub, run: Callable[..., Report], path: Path
 ) -> None:
