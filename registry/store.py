@@ -209,10 +209,10 @@ class Store:
         if not damaged:
             return None
         return IntegrityError(
-            f"{item.path} is damaged",
+            f"{item.path} is damaged: its SHA-256 changed",
             expected=item.record.sha256,
             actual=actual,
-            cause=[f"expected sha256 {item.record.sha256}", f"got      sha256 {actual}"],
+            cause=[f"expected {item.record.sha256}", f"got      {actual}"],
             hint="fetch it again: the damaged file is not given out any more, and is replaced",
         )
 

@@ -449,12 +449,12 @@ class _Download:
         if self._sha256 is not None and actual != self._sha256:
             explanation = self._explanation()
             raise _BadContentError(
-                f"{self._source.name} arrived with wrong content",
+                f"{self._source.name} arrived with a wrong SHA-256",
                 expected=self._sha256,
                 actual=actual,
                 cause=[
-                    f"expected sha256 {self._sha256}",
-                    f"got      sha256 {actual}",
+                    f"expected {self._sha256}",
+                    f"got      {actual}",
                     *([f"what came is {explanation}"] if explanation else []),
                 ],
             )

@@ -155,7 +155,7 @@ class TestRefusal:
         self, hub: Hub, store: Store, http: Http
     ) -> None:
         hub.break_it(Fault(method="HEAD", headers={"X-Linked-ETag": None}), Fault(flip_at=9))
-        with pytest.raises(IntegrityError, match="wrong content"):
+        with pytest.raises(IntegrityError, match="a wrong SHA-256"):
             get(store, http, sha256=SHA256)
         assert files(store) == set()
 

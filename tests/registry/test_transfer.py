@@ -366,13 +366,13 @@ class TestWrongContent:
         self, hub: Hub, http: Http, partial: Path
     ) -> None:
         hub.break_it(Fault(flip_at=2_000_000))
-        with pytest.raises(IntegrityError, match="wrong content") as caught:
+        with pytest.raises(IntegrityError, match="a wrong SHA-256") as caught:
             get(http, partial)
         error = caught.value
         assert error.exit_code == 7
         assert error.expected == SHA256
         assert error.actual is not None
-        assert error.cause[:2] == (f"expected sha256 {SHA256}", f"got      sha256 {error.actual}")
+        assert error.cause[:2] == (f"expected {SHA256}", f"got      {error.actual}")
         assert list(partial.parent.iterdir()) == []
         assert len(hub.data_requests()) == 2
 

@@ -1,0 +1,268 @@
+"""``rkfetch list``, ``path``, ``verify``, ``rm`` and ``gc``: the files that are here already."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from rkfetch.registry.errors import IntegrityError
+
+from . import options  # noqa: TC001 - typer reads the annotations
+from .output import emit, emit_json, human_bytes, safe, say
+from .selection import attribute_of, model_of, select, select_one
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from rkfetch.registry.store import GcPlan, Installed, Store
+
+_NAME_HELP = (
+    "A model, a file's name, its address (hf:OWNER/REPO/PATH.rkllm), or the beginning of its "
+    "SHA-256; with @w8a8 for one quantisation."
+)
+NameArgument = Annotated[str, typer.Argument(metavar="NAME", help=_NAME_HELP)]
+NamesArgument = Annotated[list[str], typer.Argument(metavar="NAME...", help=_NAME_HELP)]
+SomeNamesArgument = Annotated[
+    list[str] | None, typer.Argument(metavar="[NAME...]", help=f"{_NAME_HELP} None: all files.")
+]
+
+
+def _store() -> Store:
+    from rkfetch.registry.store import Store, home
+
+    return Store(home())
+
+
+def list_command(*, as_json: options.JsonOption = False) -> None:
+    """List the models on this machine: what they are, where they came from, what they take.
+
+    \b
+    Examples:
+      rkfetch list
+      rkfetch list --json
+    """
+    store = _store()
+    items = store.installed()
+    if as_json:
+        files = [installed_json(item) for item in items]
+        emit_json({"status": "ok", "store": str(store.root), "files": files})
+        return
+    for line in _list_lines(items):
+        emit(line)
+    if not items:
+        say("no model is installed; `rkfetch MODEL` gets one")
+        return
+    total = human_bytes(sum(item.record.size_bytes for item in items))
+    files_word = "file" if len(items) == 1 else "files"
+    say(f"{len(items)} {files_word}, {total}, in {safe(str(store.root))}")
+
+
+def _list_lines(items: Sequence[Installed]) -> Iterator[str]:
+    rows = [_cells(item) for item in items]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for item, row in zip(items, rows, strict=True):
+        cells = (text.ljust(width) for text, width in zip(row, widths, strict=True))
+        yield "  ".join(cells).rstrip()
+        damaged = "  DAMAGED: fetch it again" if item.record.damaged else ""
+        yield f"  {item.record.sha256[:12]}  {safe(item.path.name)}{damaged}"
+        if item.record.repo:
+            yield f"  {safe(item.record.source)}: {safe(item.record.repo)}"
+
+
+def _cells(item: Installed) -> tuple[str, ...]:
+    toolkit = attribute_of(item, "toolkit")
+    return (
+        safe(item.record.model or model_of(item) or "unknown model"),
+        safe(attribute_of(item, "platform") or "?"),
+        safe(attribute_of(item, "quant") or "?"),
+        safe(f"toolkit {toolkit}" if toolkit else "toolkit ?"),
+        human_bytes(item.record.size_bytes),
+        safe(item.record.fetched_at[:10]),
+    )
+
+
+def installed_json(item: Installed) -> dict[str, Any]:
+    """Return an installed file with its provenance."""
+    record = item.record.as_json()
+    keys = ("source", "repo", "path", "revision", "bytes", "sha256")
+    more = ("model", "attributes", "verdict", "endpoint", "fetched_at", "rkfetch", "damaged")
+    return {
+        "path": str(item.path),
+        "artifact": {key: record[key] for key in keys},
+        **{key: record[key] for key in more},
+    }
+
+
+def path_command(name: NameArgument, *, as_json: options.JsonOption = False) -> None:
+    """Print the path of an installed model; no network is used, and nothing else is printed.
+
+    Exits with 4 if it is not installed, and with 7 if it is known to be damaged.
+
+    \b
+    Examples:
+      llm_demo "$(rkfetch path qwen2.5-1.5b)" 512 4096
+    """
+    store = _store()
+    item = select_one(store.installed(), name)
+    if store.find(item.record.sha256) is None:
+        raise IntegrityError(
+            f"{item.path} is damaged",
+            cause=["its content changed after it was installed"],
+            hint="fetch it again: the damaged file will be replaced",
+        )
+    if as_json:
+        emit_json({"status": "ok", **installed_json(item)})
+    else:
+        emit(str(item.path))
+
+
+def verify_command(
+    names: SomeNamesArgument = None,
+    *,
+    as_json: options.JsonOption = False,
+    quiet: options.QuietOption = False,
+) -> None:
+    """Read installed files again and compare them with their SHA-256.
+
+    A damaged file is not given out any more; fetching it again replaces it. Exits with 7 if one
+    is damaged.
+
+    \b
+    Examples:
+      rkfetch verify
+      rkfetch verify qwen2.5-1.5b
+    """
+    store = _store()
+    results = []
+    for item in _selected(store, names):
+        if not quiet:
+            say(f"reading {safe(item.path.name)}, {human_bytes(item.record.size_bytes)}")
+        error = store.verify(item)
+        results.append((item, error))
+        if not as_json:
+            emit(f"{'DAMAGED' if error else 'ok':8}{item.path}")
+    answer = {
+        "files": [
+            {**installed_json(item), "damaged": error is not None, "actual": _actual(error)}
+            for item, error in results
+        ]
+    }
+    bad = [error for _, error in results if error is not None]
+    if bad:
+        raise _all_damaged(bad, answer)
+    if as_json:
+        emit_json({"status": "ok", **answer})
+    elif not results:
+        say("no model is installed")
+
+
+def _actual(error: IntegrityError | None) -> str | None:
+    return error.actual if error is not None else None
+
+
+def _all_damaged(bad: Sequence[IntegrityError], answer: dict[str, Any]) -> IntegrityError:
+    if len(bad) == 1:
+        bad[0].answer = answer
+        return bad[0]
+    error = IntegrityError(
+        f"{len(bad)} files are damaged", cause=[e.message for e in bad], hint=bad[0].hint
+    )
+    error.answer = answer
+    return error
+
+
+def _selected(store: Store, names: Sequence[str] | None) -> list[Installed]:
+    items = store.installed()
+    if not names:
+        return items
+    found = {item.record.sha256: item for name in names for item in select(items, name)}
+    return list(found.values())
+
+
+def rm_command(
+    names: NamesArgument,
+    *,
+    as_json: options.JsonOption = False,
+    quiet: options.QuietOption = False,
+) -> None:
+    """Remove installed models. Nothing but what `rkfetch list` shows can be removed.
+
+    \b
+    Examples:
+      rkfetch rm qwen2.5-1.5b@w8a8
+      rkfetch rm 3f2a9c1d04bb
+    """
+    store = _store()
+    items = store.installed()
+    chosen = {item.record.sha256: item for name in names for item in [select_one(items, name)]}
+    freed = 0
+    for item in chosen.values():
+        linked = item.path.stat().st_nlink > 1
+        freed += 0 if linked else item.record.size_bytes
+        store.remove(item)
+        if linked and not quiet:
+            say(f"{safe(item.path.name)} is linked elsewhere too; its room is not free yet")
+    if as_json:
+        removed = [installed_json(item) for item in chosen.values()]
+        emit_json({"status": "ok", "removed": removed, "freed_bytes": freed})
+    elif not quiet:
+        for item in chosen.values():
+            say(f"removed {safe(item.path.name)}, {human_bytes(item.record.size_bytes)}")
+
+
+def gc_command(
+    *,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only say what would be removed.")
+    ] = False,
+    older_than: Annotated[
+        float,
+        typer.Option(
+            "--older-than",
+            metavar="DAYS",
+            min=0,
+            help="Partial downloads that nobody went on with for so many days are removed.",
+        ),
+    ] = 7,
+    as_json: options.JsonOption = False,
+    quiet: options.QuietOption = False,
+) -> None:
+    """Remove leftovers: old partial downloads and half-made entries, never an installed model.
+
+    What a running rkfetch works on is left alone.
+
+    \b
+    Examples:
+      rkfetch gc --dry-run
+      rkfetch gc --older-than 0
+    """
+    store = _store()
+    plan = store.gc_plan(older_than_days=older_than)
+    freed = 0 if dry_run else store.gc(plan)
+    if as_json:
+        emit_json(_gc_json(plan, freed, dry_run=dry_run))
+        return
+    for leftover in plan.leftovers:
+        emit(f"{leftover.paths[0]}  {human_bytes(leftover.size_bytes)}  {safe(leftover.reason)}")
+    if not quiet:
+        would = f"would free {human_bytes(plan.size_bytes)}"
+        say(would if dry_run else f"freed {human_bytes(freed)}")
+
+
+def _gc_json(plan: GcPlan, freed: int, *, dry_run: bool) -> dict[str, Any]:
+    leftovers = [
+        {
+            "paths": [str(path) for path in leftover.paths],
+            "bytes": leftover.size_bytes,
+            "reason": leftover.reason,
+        }
+        for leftover in plan.leftovers
+    ]
+    return {
+        "status": "ok",
+        "dry_run": dry_run,
+        "leftovers": leftovers,
+        "bytes": plan.size_bytes,
+        "freed_bytes": freed,
+    }
