@@ -14,25 +14,25 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 COMMANDS = {
-    # name: (module of this package, function)
-    "fetch": ("fetch", "fetch_command"),
-    "resolve": ("fetch", "resolve_command"),
-    "explain": ("fetch", "explain_command"),
-    "search": ("catalog", "search_command"),
-    "show": ("catalog", "show_command"),
-    "inspect": ("inspect", "inspect_command"),
-    "doctor": ("doctor", "doctor_command"),
-    "list": ("store", "list_command"),
-    "path": ("store", "path_command"),
-    "verify": ("store", "verify_command"),
-    "rm": ("store", "rm_command"),
-    "gc": ("store", "gc_command"),
+    # name: (module of this package, function, its line in the list of commands)
+    "fetch": ("fetch", "fetch_command", "Get a model: find, download, verify, print its path."),
+    "resolve": ("fetch", "resolve_command", "Say which build `rkfetch MODEL` would take."),
+    "explain": ("fetch", "explain_command", "Show every build with its verdict and reasons."),
+    "search": ("catalog", "search_command", "Search the catalog."),
+    "show": ("catalog", "show_command", "Show what is known about a model, and how."),
+    "inspect": ("inspect", "inspect_command", "Read what an .rkllm file says about itself."),
+    "doctor": ("doctor", "doctor_command", "Show what this board is, and what is wrong."),
+    "list": ("store", "list_command", "List the models on this machine."),
+    "path": ("store", "path_command", "Print the path of an installed model."),
+    "verify": ("store", "verify_command", "Check installed models byte for byte."),
+    "rm": ("store", "rm_command", "Remove installed models."),
+    "gc": ("store", "gc_command", "Remove stale partial downloads and leftovers."),
 }
 GROUPS = {
     "catalog": {
-        "status": ("catalog", "status_command"),
-        "update": ("catalog", "update_command"),
-        "guess": ("catalog", "guess_command"),
+        "status": ("catalog", "status_command", "Show how old the catalog is, and its sources."),
+        "update": ("catalog", "update_command", "Look for new uploads on Hugging Face."),
+        "guess": ("catalog", "guess_command", "Tell what names alone say."),
     }
 }
 
@@ -52,7 +52,7 @@ Examples:
 """
 _EPILOG = """`rkfetch COMMAND --help` explains a command. --debug with any command shows full
 details of a failure."""
-_CATALOG_HELP = "What rkfetch knows about uploads: how old it is, news, and what names alone tell."
+_CATALOG_HELP = "What rkfetch knows about uploads."
 
 
 def with_default_command(args: list[str]) -> list[str]:
@@ -101,9 +101,9 @@ def build_app(args: Sequence[str] = ()) -> typer.Typer:
     return app
 
 
-def _register(app: typer.Typer, name: str, entry: tuple[str, str]) -> None:
-    module, function = entry
-    app.command(name)(getattr(import_module(f"rkfetch.cli.{module}"), function))
+def _register(app: typer.Typer, name: str, entry: tuple[str, str, str]) -> None:
+    module, function, line = entry
+    app.command(name, short_help=line)(getattr(import_module(f"rkfetch.cli.{module}"), function))
 
 
 def _print_version(wanted: bool) -> None:

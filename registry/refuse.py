@@ -135,15 +135,16 @@ def _cause(rule: str, items: list[Candidate]) -> str:
     reason = items[0].refusal
     assert reason is not None  # only refused candidates are grouped
     what = _GROUPS.get(rule)
+    source = f" ({reason.source})" if reason.source else ""
     if what is None:
-        return f"{_builds(len(items))}: {reason.text}"
+        return f"{_builds(len(items))}: {reason.text}{source}"
     line = f"{_builds(len(items))} {'is' if len(items) == 1 else 'are'} {what}"
     common = _COMMON.get(rule)
     if common is not None:
         return f"{line}: {', '.join(sorted({common(c.artifact) for c in items}))}"
     if rule in _TELLING:
         line += f": {reason.text}"
-    return f"{line} ({reason.source})" if reason.source else line
+    return line + source
 
 
 _COMMON: dict[str, Callable[[Artifact], str]] = {
