@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from .http import rkfetch_version
 from .hub import HubFile, endpoint, modelscope_endpoint
+from .mismatch import replaced_upstream
 from .record import Record, attributes_of
 from .rkllm_read import read_file
-from .transfer import download, replaced_upstream
+from .transfer import download
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

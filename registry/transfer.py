@@ -20,6 +20,7 @@ from .errors import DiskSpaceError, IntegrityError
 from .failures import TransientError
 from .hub import ContentRange
 from .journal import Journal, journal_of
+from .mismatch import BadContentError, differs, explanation_of, replaced_upstream
 from .progress import NoProgress, Progress
 
 if TYPE_CHECKING:
@@ -35,7 +36,6 @@ __all__ = [
     "Progress",
     "Source",
     "download",
-    "replaced_upstream",
 ]
 
 _CHECKPOINT_LEAST = 256 << 10
@@ -84,10 +84,6 @@ class Downloaded:
     """Strong ETag or date under which the server gave the file."""
 
 
-class _BadContentError(IntegrityError):
-    """What came is not the file; another try may bring it."""
-
-
 def download(
     http: Http,
     source: Source,
@@ -129,12 +125,12 @@ def download(
     )
     try:
         return task.run()
-    except _BadContentError as error:
+    except BadContentError as error:
         task.discard()
         task.progress.restarted(error.message)
     try:
         return task.run()
-    except _BadContentError as error:
+    except BadContentError as error:
         task.discard()
         raise IntegrityError(
             error.message,
@@ -197,6 +193,10 @@ class _Download:
             self._transfer()
             self._checkpoint()
             return self._verified()
+        except BaseException:
+            if not self._received:
+                self._partial.unlink(missing_ok=True)
+            raise
         finally:
             os.close(self._handle)
 
@@ -391,7 +391,7 @@ class _Download:
                 self._checkpoint()
         if self._size is None or self._received == self._size:
             self._ended = True
-        elif response.length is None and self._explanation() is not None:
+        elif response.length is None and explanation_of(self._partial) is not None:
             raise self._too_short(self._received)
         else:
             raise TransientError(f"{addresses.host(response.url)} sent less than it had announced")
@@ -433,7 +433,7 @@ class _Download:
         A signal may have struck between hashing bytes and counting them, so the journal is
         written without a digest. A full disk has no room for a journal: the newest bytes give way.
         """
-        if isinstance(error, _BadContentError):
+        if isinstance(error, BadContentError):
             return
         with contextlib.suppress(OSError, DiskSpaceError):
             if isinstance(error, DiskSpaceError):
@@ -447,16 +447,11 @@ class _Download:
         self.progress.phase("verify")
         actual = self._digest.hexdigest()
         if self._sha256 is not None and actual != self._sha256:
-            explanation = self._explanation()
-            raise _BadContentError(
+            raise differs(
                 f"{self._source.name} arrived with a wrong SHA-256",
-                expected=self._sha256,
-                actual=actual,
-                cause=[
-                    f"expected {self._sha256}",
-                    f"got      {actual}",
-                    *([f"what came is {explanation}"] if explanation else []),
-                ],
+                self._sha256,
+                actual,
+                explanation_of(self._partial),
             )
         complaint = self._check(self._partial) if self._check else None
         if complaint is not None:
@@ -474,51 +469,25 @@ class _Download:
     def _refuse(self, complaint: str) -> None:
         message = f"{self._source.name}: {complaint}"
         if self._sha256 is None:
-            raise _BadContentError(message)
+            raise BadContentError(message)
         # These are the right bytes: fetching them again would not change them.
         self.discard()
         raise IntegrityError(message, cause=["nothing of it is kept"])
 
-    def _too_long(self, length: int | None) -> _BadContentError:
+    def _too_long(self, length: int | None) -> BadContentError:
         announced = self._max_bytes if self._size is None else self._size
         actual = f"{length} bytes" if length is not None else f"more than {announced} bytes"
-        return _BadContentError(
-            f"{self._source.name} is longer than announced",
-            expected=f"{announced} bytes",
-            actual=actual,
-            cause=[f"expected {announced} bytes", f"got      {actual}"],
+        return differs(
+            f"{self._source.name} is longer than announced", f"{announced} bytes", actual
         )
 
-    def _too_short(self, length: int) -> _BadContentError:
-        explanation = self._explanation()
-        return _BadContentError(
+    def _too_short(self, length: int) -> BadContentError:
+        return differs(
             f"{self._source.name} is shorter than announced",
-            expected=f"{self._size} bytes",
-            actual=f"{length} bytes",
-            cause=[
-                f"expected {self._size} bytes",
-                f"got      {length} bytes",
-                *([f"what came is {explanation}"] if explanation else []),
-            ],
+            f"{self._size} bytes",
+            f"{length} bytes",
+            explanation_of(self._partial),
         )
-
-    def _explanation(self) -> str | None:
-        """Say what the content is, if it clearly is something else than a model."""
-        from .rkllm_read import read_file
-
-        facts = read_file(self._partial)
-        return facts.explanation if facts.format not in {"rkllm", "truncated", "unknown"} else None
-
-
-def replaced_upstream(name: str, what: str, expected: str, actual: str) -> IntegrityError:
-    """Return the error for a file that is another one now than the catalog knows."""
-    return IntegrityError(
-        f"{name} was replaced upstream since the catalog was made",
-        expected=expected,
-        actual=actual,
-        cause=[f"its {what} was {expected}", f"its {what} is  {actual}"],
-        hint="rkfetch catalog update",
-    )
 
 
 def _validator(response: Response) -> str | None:

@@ -2,8 +2,11 @@ from __future__ import annotations
 
 import datetime as dt
 import socket
+import ssl
+import time
 from typing import TYPE_CHECKING, Any
 
+import httpx
 import pytest
 
 from hub.server import Fault, Hub
@@ -17,7 +20,7 @@ from rkfetch.registry.errors import (
     UnknownModelError,
     UsageError,
 )
-from rkfetch.registry.failures import ordered_wait_s
+from rkfetch.registry.failures import TransientError, ordered_wait_s, translated
 from rkfetch.registry.http import Http, RetryPolicy
 from rkfetch.registry.hub import HttpBytes, endpoint, hub_token, locate, resolve_url
 from rkfetch.registry.model import Artifact, Availability
@@ -294,6 +297,40 @@ class TestFailures:
         monkeypatch.setenv("NO_PROXY", "127.0.0.1")
         with Http() as http:
             assert http.request("HEAD", hub.endpoint).status == 200
+
+    def test_a_proxy_that_refuses_is_named(self, hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("HTTPS_PROXY", hub.endpoint)
+        with (
+            Http(retries=RetryPolicy(attempts=1)) as http,
+            pytest.raises(NetworkError, match=r"the proxy refused to reach hub\.example") as caught,
+        ):
+            http.request("HEAD", "https://hub.example/")
+        assert "HTTPS_PROXY" in (caught.value.hint or "")
+
+    @pytest.mark.parametrize(
+        ("now", "hint"), [(1_800_000_000, "SSL_CERT_FILE"), (5, "this machine's clock is wrong")]
+    )
+    def test_a_certificate_that_is_not_valid_is_final(
+        self, monkeypatch: pytest.MonkeyPatch, now: float, hint: str
+    ) -> None:
+        error = ssl.SSLCertVerificationError("failed")
+        error.verify_message = "certificate is not yet valid"
+
+        def refuse() -> None:
+            try:
+                raise error
+            except ssl.SSLError as inner:
+                raise httpx.ConnectError("failed") from inner
+
+        monkeypatch.setattr(time, "time", lambda: now)
+        with (
+            pytest.raises(NetworkError, match=r"certificate of h\.example") as caught,
+            translated("https://h.example/"),
+        ):
+            refuse()
+        assert not isinstance(caught.value, TransientError)
+        assert caught.value.cause == ("certificate is not yet valid",)
+        assert hint in (caught.value.hint or "")
 
     def test_offline_asks_nobody(self, hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("HF_HUB_OFFLINE", "1")

@@ -461,6 +461,7 @@ class TestDisk:
             assert 0 < error.have_bytes <= SIZE + 4096
             assert error.where == str(disk)
             assert hub.data_bytes() == 0
+            assert list(disk.iterdir()) == []
 
     def test_room_that_vanishes_on_the_way_leaves_a_partial_that_goes_on(
         self, hub: Hub, http: Http, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
