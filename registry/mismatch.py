@@ -15,9 +15,9 @@ class BadContentError(IntegrityError):
 
 
 def differs(
-    what: str, expected: str, actual: str, explanation: str | None = None
+    message: str, expected: str, actual: str, explanation: str | None = None
 ) -> BadContentError:
-    """Return the error for content that is not as announced; ``what`` is the whole message."""
+    """Return the error for content that is not as announced."""
     cause = [f"expected {expected}", f"got      {actual}"]
     if explanation is not None:
         cause.append(f"what came is {explanation}")
