@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from rkfetch import __version__
 from rkfetch.registry.errors import UsageError
 
 if TYPE_CHECKING:
@@ -108,9 +109,7 @@ def _register(app: typer.Typer, name: str, entry: tuple[str, str, str]) -> None:
 
 def _print_version(wanted: bool) -> None:
     if wanted:
-        from importlib.metadata import version
-
-        typer.echo(f"rkfetch {version('rkfetch')}")
+        typer.echo(f"rkfetch {__version__}")
         raise typer.Exit
 
 

@@ -8,6 +8,8 @@ import signal
 import sys
 from typing import TYPE_CHECKING
 
+from rkfetch import __version__
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from types import FrameType
@@ -28,6 +30,10 @@ class Interrupted(BaseException):
 def main(argv: Sequence[str] | None = None) -> None:
     """Run the command line; every way out is an exit code of the documented table."""
     args = list(sys.argv[1:] if argv is None else argv)
+    if args == ["--version"]:
+        # Asked by every set-up script; it need not load the command line.
+        sys.stdout.write(f"rkfetch {__version__}\n")
+        return
     debug = "--debug" in args or bool(os.environ.get("RKFETCH_DEBUG"))
     with _signals():
         code = _run([a for a in args if a != "--debug"], debug=debug)
