@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 _LOG_STEP = 0.1
 _LOG_EVERY_S = 30.0
+_LOG_LEAST_S = 1.0
 _JSON_EVERY_S = 0.5
 _PHASES = {
     "header": "reading the file's header (two range requests)",
@@ -55,7 +56,8 @@ class LogLines(Silent):
         """Say how far it is, now and then."""
         step = (self._total or 1 << 28) * _LOG_STEP
         now = self._clock()
-        if received - self._said < step and now - self._said_at < _LOG_EVERY_S:
+        quiet_for = now - self._said_at
+        if quiet_for < _LOG_LEAST_S or (received - self._said < step and quiet_for < _LOG_EVERY_S):
             return
         self._said, self._said_at = received, now
         spent = now - self._begun

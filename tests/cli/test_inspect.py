@@ -197,7 +197,7 @@ def test_what_is_no_model_exits_with_7_and_says_what_it_is(
     assert code == 7
     assert (answer["format"], answer["toolkit"], answer["keys"]) == (form, None, {})
     assert answer["error"]["kind"] == "integrity"
-    assert err.startswith(f"error: {path} is no .rkllm model\n  it is ")
+    assert " ".join(err.split()).startswith(f"error: {path} is no .rkllm model it is ")
 
     code, out, err = run(path)
     assert (code, out) == (7, "")
@@ -211,11 +211,11 @@ def test_a_file_that_is_cut_off_exits_with_7_and_still_tells_what_it_is(run: Any
     code, out, err = run(str(cut))
     assert code == 7
     assert out.startswith(f"{cut}: an RKLLM model for rk3588, cut off\n")
-    assert err.splitlines()[1:] == [
-        f"error: {cut} is not whole",
-        "  the file ends 117056 bytes before its tensors do: 200000 of 317056",
-        "hint: it has to be downloaded or exported again",
-    ]
+    assert " ".join(err.partition("\n")[2].split()) == (
+        f"error: {cut} is not whole "
+        "the file ends 117056 bytes before its tensors do: 200000 of 317056 "
+        "hint: it has to be downloaded or exported again"
+    )
     _, out, _ = run(str(cut), "--json")
     assert json.loads(out)["complete"] is False
 
