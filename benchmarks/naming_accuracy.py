@@ -12,65 +12,96 @@ from __future__ import annotations
 import json
 import re
 import sys
+from dataclasses import dataclass, field
 from importlib.resources import files
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rkfetch.catalog.naming import guess
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from rkfetch.catalog.naming import Guess
 
 SOURCES = {"rockchip-zoo": "modelzoo"}
 COMPARED = ("platform", "quant", "toolkit", "model", "params_b", "context")
 
 
-def main() -> None:
-    rows = _rows()
-    right: dict[str, int] = dict.fromkeys(COMPARED, 0)
-    total: dict[str, int] = dict.fromkeys(COMPARED, 0)
-    silent: dict[str, list[str]] = {name: [] for name in COMPARED}
-    misses: list[str] = []
+@dataclass(slots=True, kw_only=True)
+class Score:
+    """How one attribute did over all rows."""
+
+    right: int = 0
+    total: int = 0
+    misses: list[str] = field(default_factory=list)
+    confirmed: int = 0
+    """Values given that the names do not carry, and the row agrees with."""
+    unconfirmed: list[str] = field(default_factory=list)
+    """The same where the row does not know the value."""
+    contradicted: list[str] = field(default_factory=list)
+    """Values given where the row says another, whether or not the names carry it."""
+
+    @property
+    def share(self) -> float:
+        """Right ones among the rows that count; 1 where none does."""
+        return self.right / self.total if self.total else 1.0
+
+
+def measure(rows: Iterable[dict[str, Any]]) -> dict[str, Score]:
+    """Return the table, by attribute."""
+    table = {name: Score() for name in COMPARED}
     for row in rows:
-        found = guess(
-            row["repo_id"] or "",
-            row["filename"] or "",
-            source=SOURCES.get(row["source"], row["source"]),
-        )
-        for name in COMPARED:
-            actual, expected = _value(found, name), _expected(row, name)
-            where = f"{row['repo_id']} | {row['filename']}"
-            if not _in_the_name(row, name):
-                if actual is not None:
-                    ok = expected is not None and _same(name, actual, expected)
-                    word = "agrees with the row" if ok else f"row: {expected}"
-                    silent[name].append(f"{name}: {actual} ({word})  {where}")
-                continue
-            total[name] += 1
-            if actual is not None and _same(name, actual, expected):
-                right[name] += 1
-            else:
-                misses.append(f"{name}: {actual}, expected {expected}  {where}")
+        source = SOURCES.get(row["source"], row["source"])
+        found = guess(row["repo_id"] or "", row["filename"] or "", source=source)
+        for name, score in table.items():
+            _count(score, row, name, _value(found, name))
+    return table
+
+
+def _count(score: Score, row: dict[str, Any], name: str, actual: Any) -> None:
+    expected = _expected(row, name)
+    same = actual is not None and _same(name, actual, expected)
+    line = f"{name}: {actual}, row: {expected}  {row['repo_id']} | {row['filename']}"
+    if actual is not None and expected is not None and not same:
+        score.contradicted.append(line)
+    if _in_the_name(row, name):
+        score.total += 1
+        score.right += same
+        if not same:
+            score.misses.append(line)
+    elif same:
+        score.confirmed += 1
+    elif actual is not None:
+        score.unconfirmed.append(line)
+
+
+def packaged_rows() -> list[dict[str, Any]]:
+    """Return the observed uploads that rkfetch ships."""
+    return _rows(files("rkfetch.catalog").joinpath("data/observed.jsonl").read_text("utf-8"))
+
+
+def main() -> None:
+    path = sys.argv[1] if len(sys.argv) > 1 else None
+    rows = _rows(Path(path).read_text("utf-8")) if path else packaged_rows()
+    table = measure(rows)
     print(f"{len(rows)} rows")
     print(f"{'attribute':10} {'right':>6} {'of':>6} {'accuracy':>9}  given though not in the name")
-    for name in COMPARED:
-        share = right[name] / total[name] if total[name] else 1
-        wrong = sum("agrees" not in s for s in silent[name])
+    for name, score in table.items():
+        given = f"{score.confirmed + len(score.unconfirmed)}, of which {len(score.unconfirmed)}"
         print(
-            f"{name:10} {right[name]:6} {total[name]:6} {share:9.1%}  "
-            f"{len(silent[name])}, of which {wrong} not confirmed by the row"
+            f"{name:10} {score.right:6} {score.total:6} {score.share:9.1%}  "
+            f"{given} not confirmed by the row"
         )
-    print(f"\n{len(misses)} misses:")
-    print("\n".join(misses))
-    print("\ngiven though the row does not confirm it:")
-    print("\n".join(s for name in COMPARED for s in silent[name] if "agrees" not in s))
+    for title, lines in (
+        ("misses", [line for s in table.values() for line in s.misses]),
+        ("given though not in the name", [line for s in table.values() for line in s.unconfirmed]),
+    ):
+        print(f"\n{title}: {len(lines)}")
+        print("\n".join(lines))
 
 
-def _rows() -> list[dict[str, Any]]:
-    if len(sys.argv) > 1:
-        with open(sys.argv[1], encoding="utf-8") as file:  # noqa: PTH123 - a script's argument
-            text = file.read()
-    else:
-        text = files("rkfetch.catalog").joinpath("data/observed.jsonl").read_text("utf-8")
+def _rows(text: str) -> list[dict[str, Any]]:
     return [json.loads(line) for line in text.splitlines() if line.strip()]
 
 

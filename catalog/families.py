@@ -9,29 +9,39 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import TYPE_CHECKING
 
-from .family_data import FAMILIES
+from .family_data import BASE_WORDS, FAMILIES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from .family_data import Family, Kind
 
+_S = "[-_. ]?"
 _SIZE = re.compile(
-    r"(?<![\dv.])(?<!\d_)(e?)(\d{1,3}(?:[._]\d{1,2})?)(b|m)(?:[-_]a(\d+(?:\.\d+)?)b)?(?![a-z0-9])"
+    r"(?<![\dv.])(?<!\d_)(?<!\dx)(?<![-_. ]a)"
+    r"(e?)(\d{1,3}(?:[._]\d{1,2})?b|\d{2,3}m)(?:[-_]?a(\d+(?:[._]\d+)?[bm]))?(?![a-z0-9])"
 )
 _BARE_SIZE = re.compile(r"(?<![\d.a-z])(0\.\d{1,2})(?![\d.a-z])")
 _WORDS = re.compile(r"[-_ ]+|\.(?!\d)|(?<!\d)\.")
 _ORGANISATIONS = re.compile(
-    r"^(?:(?:qwen|internlm|tinyllama)[_/]+|(?:meta-llama|google|microsoft|deepseek-ai|openbmb|"
-    r"huggingfacetb|opengvlab|mistralai|ibm-granite|thudm|zai-org|unsloth)[-_/]+)(?=[a-z])"
+    r"^(?:models--)?(?:(?:qwen|internlm|tinyllama)[-_/]+(?=qw|code|internlm|tinyllama)|"
+    r"(?:meta-llama|google|microsoft|deepseek-ai|openbmb|huggingfacetb|opengvlab|mistralai|"
+    r"ibm-granite|thudm|zai-org|unsloth|tencent|tiiuae|apple|liquidai|01-ai)[-_/]+(?=[a-z])|"
+    r"meta[-_ ]?(?=llama))+"
 )
 
 CHAT_WORDS = frozenset({"instruct", "chat", "it", "hf", "v1.0"})
 """Words that say no more than "the model that one talks to"."""
-BASE_WORDS = frozenset({"base", "pt"})
+TUNED_WORDS = frozenset(
+    {
+        *("abliterated", "uncensored", "heretic", "finetune", "finetuned", "sft", "dpo", "grpo"),
+        *("lora", "merged", "rag", "roleplay", "medical"),
+    }
+)
+"""Words that make another model of the one whose name they follow."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,7 +64,9 @@ class ModelName:
     organisation: str | None = None
     """Who publishes the family on the Hub."""
     published: bool = False
-    """The family has this size on the Hub."""
+    """The family has this size, with these words, on the Hub."""
+    says_base: bool = False
+    """It has a word that only base models have."""
     bare_is_base: bool = False
     """In this family a name without instruct, chat or it is the base model."""
     chat_name: str | None = None
@@ -68,7 +80,7 @@ class ModelName:
     @property
     def is_base(self) -> bool:
         """A base model, which continues text rather than answers."""
-        if BASE_WORDS & set(self.variants):
+        if self.says_base:
             return True
         return self.bare_is_base and not CHAT_WORDS & set(self.variants) and self.role == "llm"
 
@@ -89,12 +101,11 @@ class ModelName:
 def read_model(text: str) -> ModelName | None:
     """Read the model part of a name; None where it names no model at all."""
     text = text.strip("-_. /")
-    if not re.search(r"[A-Za-z]", text):
+    if not re.search(r"[^\W\d_]", text):
         return None
-    lower = text.lower()
-    short = _ORGANISATIONS.sub("", lower)
-    for family in FAMILIES:
-        match = family.pattern.match(short)
+    short = _ORGANISATIONS.sub("", text.lower())
+    for pattern, family in _starting(short[:2]):
+        match = pattern.match(short)
         if match is not None:
             found = _read_known(family, short[match.end() :])
             if found is not None:
@@ -102,80 +113,102 @@ def read_model(text: str) -> ModelName | None:
     return _read_unknown(text)
 
 
+@cache
+def _starting(letters: str) -> tuple[tuple[re.Pattern[str], Family], ...]:
+    """Return the families whose names start so; patterns are compiled when first needed."""
+    return tuple((_compile(f.pattern), f) for f in FAMILIES if f.pattern.startswith(letters))
+
+
+def _compile(pattern: str) -> re.Pattern[str]:
+    # After a name that ends in a digit, another digit would make another name.
+    follows = r"(?=[-_. ]|$)" if pattern[-1].isdigit() else r"(?=[-_. ]|$|\d)"
+    return re.compile(pattern.replace("~", _S) + follows)
+
+
 def _read_known(family: Family, rest: str) -> ModelName | None:
     """Read what follows a family's own name; None if a word is not understood."""
     size = _SIZE.search(rest)
     if size is not None:
         rest = f"{rest[: size.start()]}-{rest[size.end() :]}"
-    words = [w for w in _WORDS.split(rest) if w]
-    kind = next((family.kinds[w] for w in words if w in family.kinds), None)
-    words = [w for w in words if w not in family.kinds]
+    kind, words = _kind(family, [w for w in _WORDS.split(rest) if w])
     if any(w not in family.words for w in words):
         return None
     words = [w for w in words if family.words[w] is not None]
-    for alternatives, default in family.defaults:
-        if not alternatives & set(words):
-            words.append(default)
-    named = next((family.named_sizes[w] for w in words if w in family.named_sizes), None)
     spelled, params = _spell_size(family, size)
     if spelled is None:
         spelled = family.default_size
-        params = named or family.only_size
-    words = _complete(family, kind, words, spelled)
-    sizes = kind.sizes if kind is not None else family.sizes
-    label = f"{family.name}-{kind.name}" if kind is not None else family.name
-    bare_is_base = family.bare_is_base if kind is None else kind.bare_is_base
+        named = [family.named_sizes[w] for w in words if w in family.named_sizes]
+        params = named[0] if named else family.only_size
+    words = _complete(family, kind, words, (spelled or "").lower())
+    if params is None and size is None:
+        params = next((family.named_sizes[w] for w in words if w in family.named_sizes), None)
+    bare_is_base = (kind or family).bare_is_base
     shown = [w for w in words if not (bare_is_base and w == "base")]
     name = _assemble(family, kind, spelled, shown)
     return ModelName(
         name=name,
-        family=label,
+        family=f"{family.name}-{kind.name}" if kind else family.name,
         size=spelled,
         params_b=params,
         variants=tuple(words),
         known=True,
-        role=kind.role if kind is not None else family.role,
-        multimodal=family.multimodal or (kind is not None and kind.multimodal),
+        role=kind.role if kind else family.role,
+        multimodal=family.multimodal or "vision" in words or bool(kind and kind.multimodal),
         organisation=family.organisation,
-        published=spelled.lower() in sizes if spelled else family.complete_name,
+        published=_is_published(family, kind, (spelled or "").lower(), set(words)),
+        says_base=bool(family.base_words & set(words)),
         bare_is_base=bare_is_base,
         chat_name=f"{name}-{family.chat}" if bare_is_base else None,
     )
 
 
+def _kind(family: Family, words: list[str]) -> tuple[Kind | None, list[str]]:
+    """Take the words that name a kind out of a name's words."""
+    of_kind = [w for w in words if w in family.kinds]
+    kind = family.kinds.get("-".join(of_kind))
+    if kind is None:
+        return None, words
+    return kind, [w for w in words if w not in of_kind]
+
+
+def _is_published(family: Family, kind: Kind | None, size: str, words: set[str]) -> bool:
+    if size not in (kind or family).sizes and (size or not family.complete_name):
+        return False
+    if any(w in family.only and size not in family.only[w] for w in words):
+        return False
+    return all(words & needed for needed in family.needs)
+
+
 def _spell_size(family: Family, size: re.Match[str] | None) -> tuple[str | None, float | None]:
     if size is None:
         return None, None
-    effective, number, unit, active = size.groups()
-    number = number.replace("_", ".")
-    value = float(number)
+    effective, number, active = size.groups()
+    number, unit = number[:-1].replace("_", "."), number[-1]
     letter = unit if family.lower_case and not effective else unit.upper()
     shown = f"{effective.upper()}{number.replace('.', family.decimal)}{letter}"
     if active:
-        shown += f"-A{active}B"
+        shown += f"-A{active.upper()}"
     if effective:
         # E2B is "effective 2 billion": the file holds more parameters than that.
         return shown, None
-    params = value if unit == "b" else value / 1000
-    return shown, family.true_params.get(shown.lower(), params)
+    params = float(number) if unit == "b" else float(number) / 1000
+    return shown, params
 
 
-def _complete(family: Family, kind: Kind | None, words: list[str], size: str | None) -> list[str]:
-    """Put words in the makers' order, drop what means nothing, add what goes without saying."""
-    order = list(family.words)
-    words = sorted(dict.fromkeys(words), key=order.index)
+def _complete(family: Family, kind: Kind | None, words: list[str], size: str) -> list[str]:
+    """Drop what means nothing, add what goes without saying, in the makers' order."""
+    words = [*words, *(d for alternatives, d in family.defaults if not alternatives & set(words))]
     dropped = family.dropped if kind is None else ()
-    if "2507" not in words:
+    if dropped and "2507" not in words:
         words = [w for w in words if w not in dropped]
-        if dropped and "thinking" in words:
+        if "thinking" in words:
             # Qwen3's thinking models exist in this release only.
             words.append("2507")
-    implied = family.implied if kind is None else kind.implied
-    if implied and not set(words) & {*CHAT_WORDS, *BASE_WORDS, "thinking", "reasoning"}:
-        words += [w for w in implied if w not in words]
-        extra = (kind or family).implied_for.get((size or "").lower(), ())
-        words = [*extra, *[w for w in words if w not in extra]]
-    return words
+    if not set(words) & {*CHAT_WORDS, *BASE_WORDS, "thinking", "reasoning"}:
+        words += (kind or family).implied
+    if size in family.size_words:
+        words.append(family.size_words[size])
+    return sorted(dict.fromkeys(words), key=list(family.words).index)
 
 
 def _assemble(family: Family, kind: Kind | None, size: str | None, words: Iterable[str]) -> str:
@@ -193,9 +226,9 @@ def _read_unknown(text: str) -> ModelName:
     params: float | None = None
     shown = None
     if size is not None and not size[1]:
-        number = float(size[2].replace("_", "."))
-        params = number if size[3] == "b" else number / 1000
-        shown = f"{size[2].replace('_', '.')}{size[3].upper()}"
+        number, unit = size[2][:-1].replace("_", "."), size[2][-1]
+        params = float(number) if unit == "b" else float(number) / 1000
+        shown = f"{number}{unit.upper()}"
     elif size is None:
         bare = _BARE_SIZE.search(lower)
         params = float(bare[1]) if bare else None
@@ -215,7 +248,9 @@ def _read_unknown(text: str) -> ModelName:
 
 def _family_inside(lower: str) -> str | None:
     """Return the family that a fine-tune's name mentions, for people to browse by."""
-    for family in FAMILIES:
-        if re.search(rf"(?<![a-z]){family.pattern.pattern}", lower):
-            return family.name
+    for start in re.finditer(r"(?<![a-z])[a-z]", lower):
+        rest = lower[start.start() : start.start() + 80]
+        for pattern, family in _starting(rest[:2]):
+            if pattern.match(rest):
+                return family.name
     return None

@@ -21,7 +21,10 @@ if TYPE_CHECKING:
 
 _SOURCES = {"hf": "huggingface", "huggingface": "huggingface", "modelscope": "modelscope"}
 _FILE_SYNTAX = "hf:OWNER/REPO/PATH.rkllm[@REVISION]"
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u200b-\u200f\u202a-\u202e\u2066-\u2069\ufeff]")
+_CONTROL = re.compile(
+    r"[\x00-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff]"
+)
+_REVISION = re.compile(r"[A-Za-z0-9][\w.-]*(?:/[A-Za-z0-9][\w.-]*)*", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,9 +55,10 @@ def parse_reference(text: str) -> Reference:
         UsageError: it is none of these; with what to write instead.
     """
     text = text.strip()
-    if not text or _CONTROL.search(text) or len(text) > 1000:
+    if not text or len(text) > 1000 or _CONTROL.search(text):
         raise UsageError(
-            "a reference must be a model's name or a file's address, without control characters",
+            "a reference must be a model's name or a file's address, of at most 1000 characters "
+            "and without control characters",
             hint=f"for example qwen2.5-1.5b, Qwen/Qwen2.5-1.5B-Instruct or {_FILE_SYNTAX}",
         )
     if text.startswith(("http://", "https://")):
@@ -71,7 +75,9 @@ def parse_reference(text: str) -> Reference:
 
 
 def _model_part(name: str) -> str:
-    if not re.search(r"[A-Za-z]", name) or name.count("/") > 1 or ".." in name or "\\" in name:
+    parts = name.strip().split("/")
+    odd = any(not p or p[0] in ".~" for p in parts) or len(parts) > 2
+    if odd or not re.search(r"[^\W\d_]", name) or ".." in name or re.search(r"[\\@]", name):
         raise UsageError(
             f"'{name}' is not a model's name",
             hint=f"for example qwen2.5-1.5b, Qwen/Qwen2.5-1.5B-Instruct or {_FILE_SYNTAX}",
@@ -88,9 +94,14 @@ def _from_short_form(source: str, rest: str) -> FileReference:
 
 
 def _from_address(text: str) -> FileReference:
-    address = urlsplit(text)
-    parts = [unquote(p) for p in address.path.strip("/").split("/")]
-    source = "modelscope" if "modelscope" in (address.hostname or "") else "huggingface"
+    try:
+        address = urlsplit(text)
+        host = address.hostname or ""
+    except ValueError:
+        raise UsageError(f"'{text}' is no address", hint=f"write {_FILE_SYNTAX}") from None
+    # Some clients encode the slashes of the path too.
+    parts = unquote(address.path).strip("/").split("/")
+    source = "modelscope" if "modelscope" in host else "huggingface"
     if source == "modelscope" and parts[:1] == ["models"]:
         parts = parts[1:]
     if len(parts) < 5 or parts[2] not in {"resolve", "blob"}:
@@ -102,12 +113,14 @@ def _from_address(text: str) -> FileReference:
 
 
 def _file(source: str, parts: list[str], revision: str | None) -> FileReference:
-    odd = any(p in {"", ".", ".."} or "\\" in p for p in parts)
+    odd = any(p in {"", ".", ".."} or "\\" in p or _CONTROL.search(p) for p in parts)
     if len(parts) < 3 or odd or not parts[-1].lower().endswith(".rkllm"):
         raise UsageError(
-            f"'{'/'.join(parts)}' is not a .rkllm file in a repository",
+            f"{'/'.join(parts)!r} is not a .rkllm file in a repository",
             hint=f"write {_FILE_SYNTAX}",
         )
+    if revision is not None and (not _REVISION.fullmatch(revision) or ".." in revision):
+        raise UsageError(f"{revision!r} is not a revision", hint=_FILE_SYNTAX)
     default = {"main", "master"}
     return FileReference(
         source=source,
@@ -152,11 +165,7 @@ def _plain(name: str) -> str:
 def _means_chat_model(reference: str) -> bool:
     """Tell whether a bare name could be a base model's, but is meant as the chat model's."""
     wanted = _read(reference)
-    return wanted.known and wanted.bare_is_base and wanted.is_base and not _says_base(reference)
-
-
-def _says_base(reference: str) -> bool:
-    return re.search(r"[-_: ](base|pt)$", reference.lower()) is not None
+    return wanted.known and wanted.is_base and not wanted.says_base
 
 
 def _read(reference: str) -> ModelName:
@@ -172,8 +181,7 @@ def _meant(wanted: ModelName, candidate: ModelName) -> bool:
         return False
     if wanted.size is not None and wanted.size.lower() != (candidate.size or "").lower():
         return False
-    says_base = bool({"base", "pt"} & set(wanted.variants))
-    return candidate.is_base == says_base
+    return candidate.is_base == wanted.says_base
 
 
 def _sizes(wanted: ModelName, names: Iterable[str]) -> set[str]:
@@ -206,9 +214,13 @@ def suggest(reference: str, known: Iterable[str], limit: int = 3) -> tuple[str, 
     ]
     if sizes and (wanted.size is None or wanted.params_b is not None):
         return tuple(sorted(sizes, key=lambda n: _distance(n, wanted.params_b))[:limit])
+    text = _plain(reference)
+    longer = [n for n in names if len(text) > 3 and _plain(n).startswith(text)]
+    if longer:
+        return tuple(sorted(longer, key=lambda n: _distance(n, wanted.params_b))[:limit])
     plain = {_plain(n): n for n in reversed(names)}
     short = {re.sub(r"(instruct|chat|it)$", "", p): n for p, n in plain.items()}
-    near = difflib.get_close_matches(_plain(reference), [*plain, *short], n=limit * 2, cutoff=0.6)
+    near = difflib.get_close_matches(text, [*plain, *short], n=limit * 2, cutoff=0.6)
     found = [{**short, **plain}[p] for p in near]
     # A misspelt bare name means the chat model, as a well-spelt one would.
     meant = [(match(n, names) or (n,))[0] for n in found]

@@ -8,13 +8,15 @@ stays unknown: a wrong platform or toolkit would be worse than none.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+from urllib.parse import unquote
 
 from rkfetch.registry.model import Evidence, Origin, Platform, Quant
 from rkfetch.registry.versions import as_version
 
-from .families import read_model
+from .families import TUNED_WORDS, read_model
 from .tokens import read_name, toolkit_in_text
 
 if TYPE_CHECKING:
@@ -24,6 +26,11 @@ if TYPE_CHECKING:
 
     from .families import ModelName
     from .tokens import Name
+
+
+_SUFFIX = re.compile(r"\.rkllm(?:\.part[-_.]?\w{1,4})?$", re.IGNORECASE)
+_DEEPEST = 8
+"""Folders that are read, from the file upwards."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,9 +131,15 @@ def _file_names(path: str) -> list[Name]:
     """Return the file's own name and then its folders, nearest first."""
     if not path:
         return []
-    *folders, base = path.split("/")
-    stem = base[: -len(".rkllm")] if base.lower().endswith(".rkllm") else base
-    return [read_name(stem), *(read_name(f, whole=False) for f in reversed(folders))]
+    # Some clients encode the whole path, slashes too.
+    *folders, base = (unquote(path) if "%" in path else path).split("/")
+    nearest = reversed(folders[-_DEEPEST:])
+    return [read_name(_stem(base)), *(read_name(folder, whole=False) for folder in nearest)]
+
+
+def _stem(name: str) -> str:
+    """Return a name without ``.rkllm``, and without the number of a split file's part."""
+    return _SUFFIX.sub("", name)
 
 
 def _repo_names(repo: str, source: str) -> list[Name]:
@@ -135,7 +148,7 @@ def _repo_names(repo: str, source: str) -> list[Name]:
         return []
     if source in {"huggingface", "modelscope"}:
         name = repo.rpartition("/")[2]
-        return [read_name(name[: -len(".rkllm")] if name.lower().endswith(".rkllm") else name)]
+        return [read_name(_stem(name))]
     if source == "modelzoo":
         return [read_name(part, whole=False) for part in reversed(repo.split("/"))]
     # A description of a place: its words are no names, but a path in it may be.
@@ -194,16 +207,27 @@ def _model(
 def _completes(other: ModelName, best: ModelName) -> bool:
     """Tell whether ``other`` says the same as ``best``, and more."""
     if not other.known:
-        return best.params_b is None and not best.known and other.params_b is not None
+        nameless = best.params_b is None and not best.known
+        return (nameless and other.params_b is not None) or _is_tuned(other, best)
     if not best.known and best.params_b is None:
         # `model`, `qwen3_final`: the repository's name is the better witness.
         return best.family is None or best.family == other.family
+    same_size = other.size == best.size
     if other.family != best.family:
-        return best.params_b is None and best.size is None and _is_vague(best, other)
+        if best.size is None:
+            return best.params_b is None and _is_vague(best, other)
+        # `qwen2.5-7b` among Coder's files, `qwen-1.5b` (there is none) among DeepSeek's.
+        of_kind = (other.family or "").startswith(f"{best.family}-")
+        return same_size and best.known and (of_kind or other.published > best.published)
     if best.size is None and other.size is not None:
         return True
-    same_size = other.size == best.size
     return same_size and best.known and set(best.variants) < set(other.variants)
+
+
+def _is_tuned(other: ModelName, best: ModelName) -> bool:
+    """Tell whether ``other`` is named as something that was made of ``best``."""
+    words = set(re.split(r"[-_. ]+", other.name.lower()))
+    return best.known and best.params_b == other.params_b and bool(words & TUNED_WORDS)
 
 
 def _is_vague(best: ModelName, other: ModelName) -> bool:
