@@ -229,7 +229,10 @@ def judge_pair(toolkit: Version, runtime: Version, model: str | None = None) -> 
         for r in PAIR_RULES
         if r.covers(toolkit, runtime, model)
     ]
-    if special and by_order.level is Level.INCOMPATIBLE:
+    if any(s.level is Level.INCOMPATIBLE for s in special):
+        # The format changed in between: that older files load elsewhere is beside the point.
+        return _combine(special)
+    if by_order.level is Level.INCOMPATIBLE:
         # Known trouble does not soften a refusal; it is still worth knowing.
         special = [s for s in special if s.level is not Level.UNKNOWN]
     return _combine([by_order, *special])
