@@ -80,8 +80,11 @@ class HuggingFace:
 
     def __exit__(self, *_: object) -> None:
         if self._api is not None:
-            from huggingface_hub import close_session
+            from huggingface_hub import close_session, set_client_factory
+            from huggingface_hub.utils._http import default_client_factory
 
+            # The factory is the whole process's; others get back the one that they know.
+            set_client_factory(default_client_factory)
             close_session()
 
     def listings(self) -> Iterator[Listing]:
