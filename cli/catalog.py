@@ -14,6 +14,7 @@ from rkfetch.registry.model import Availability, Platform, Quant
 from . import options  # noqa: TC001 - typer reads the annotations
 from .answers import artifact_json, attributes_json
 from .catalog_words import artifact_lines, guess_lines, result_lines, status_lines, update_lines
+from .opening import open_catalog
 from .output import emit, emit_json, safe, say
 
 if TYPE_CHECKING:
@@ -60,7 +61,6 @@ def search_command(
       rkfetch search qwen3 --platform rk3576
       rkfetch search gemma 4b --quant w4a16 --runtime 1.2.3
     """
-    from rkfetch.catalog.database import Catalog
     from rkfetch.catalog.search import search
     from rkfetch.registry.versions import parse_version
 
@@ -68,8 +68,7 @@ def search_command(
     soc = Platform.parse(platform) if platform else None
     wanted = Quant.parse(quant) if quant else None
     version = parse_version(runtime, what="runtime") if runtime else None
-    with Catalog.open() as catalog:
-        _say_all(catalog.notices)
+    with open_catalog() as catalog:
         found = search(catalog, text, platform=soc, quant=wanted)
         judged = list(_judged(found, version))
         near = [] if judged else _near(text, catalog)
@@ -136,10 +135,7 @@ def show_command(
       rkfetch show qwen3-1.7b
       rkfetch show hf:OWNER/REPO/RK3576/FILE.rkllm
     """
-    from rkfetch.catalog.database import Catalog
-
-    with Catalog.open() as catalog:
-        _say_all(catalog.notices)
+    with open_catalog() as catalog:
         artifacts = _referred(catalog, reference)
         shown = [(artifact, catalog.companions(artifact)) for artifact in artifacts]
     if as_json:
@@ -222,14 +218,11 @@ def _companion_json(companion: Any) -> dict[str, Any]:
 
 def status_command(*, as_json: options.JsonOption = False) -> None:
     """Show what the catalog holds, where it came from and how old it is."""
-    from rkfetch.catalog.database import Catalog
-
-    with Catalog.open() as catalog:
+    with open_catalog() as catalog:
         status = catalog.status()
     if as_json:
         emit_json(_status_json(status))
         return
-    _say_all(status.notices)
     for line in status_lines(status):
         emit(line)
 
@@ -371,8 +364,3 @@ def _guess_json(repo: str, path: str, found: Guess) -> dict[str, Any]:
         "opt_level": found.opt_level,
         "hybrid_ratio": found.hybrid_ratio,
     }
-
-
-def _say_all(notices: Iterable[str]) -> None:
-    for notice in notices:
-        say(safe(notice, limit=2000))

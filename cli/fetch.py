@@ -18,6 +18,7 @@ from .answers import (
     question_json,
     target_words,
 )
+from .opening import open_catalog, open_network
 from .output import emit, emit_json, human_bytes, safe, say, wrapped
 
 if TYPE_CHECKING:
@@ -112,18 +113,6 @@ def _prober(catalog: Catalog, http: Http) -> Prober:
     return read
 
 
-def _http(*, offline: bool, patient: bool) -> Http | None:
-    """Return the client; a question gives up sooner than a download."""
-    if offline:
-        return None
-    from rkfetch.registry.http import Http, RetryPolicy
-    from rkfetch.registry.hub import hub_token
-
-    if patient:
-        return Http(token=hub_token())
-    return Http(token=hub_token(), connect_timeout_s=5, retries=RetryPolicy(attempts=2))
-
-
 def fetch_command(
     model: ModelArgument,
     *,
@@ -176,15 +165,14 @@ def fetch_command(
 def _fetch(question: Question, *, output: str | None, as_json: bool, quiet: bool) -> None:
     from pathlib import Path
 
-    from rkfetch.catalog.database import Catalog
     from rkfetch.catalog.get import get
     from rkfetch.registry.store import Store, home
 
     from .progress import for_output
 
     progress = for_output(json_lines=as_json, quiet=quiet)
-    http = _http(offline=question.offline, patient=True)
-    with Catalog.open() as catalog:
+    network = open_network(offline=question.offline, patient=True)
+    with open_catalog() as catalog, network as http:
         answer = _answer(question, catalog, http)
         store = Store(home())
         try:
@@ -281,7 +269,6 @@ def resolve_command(
       rkfetch resolve qwen2.5-1.5b --runtime 1.2.3
       rkfetch resolve qwen3-4b@w8a8 --runtime 1.2.3 --memory 8G --json
     """
-    from rkfetch.catalog.database import Catalog
     from rkfetch.registry.resolve import Policy
     from rkfetch.registry.store import Store, home
 
@@ -296,8 +283,9 @@ def resolve_command(
         policy=Policy(allow_risky=allow_risky, allow_unverified=allow_unverified, force=force),
         offline=offline,
     )
-    with Catalog.open() as catalog:
-        answer = _answer(question, catalog, _http(offline=offline, patient=False))
+    network = open_network(offline=offline, patient=False)
+    with open_catalog() as catalog, network as http:
+        answer = _answer(question, catalog, http)
     try:
         choice = answer.require()
     except RkfetchError as error:
@@ -346,7 +334,6 @@ def explain_command(
       rkfetch explain qwen2.5-1.5b --runtime 1.2.3
       rkfetch explain deepseek-r1-1.5b --runtime 1.2.3 --memory 8G
     """
-    from rkfetch.catalog.database import Catalog
     from rkfetch.registry.resolve import Policy
 
     question = _question(
@@ -360,8 +347,9 @@ def explain_command(
         policy=Policy(allow_risky=allow_risky, allow_unverified=allow_unverified, force=force),
         offline=offline,
     )
-    with Catalog.open() as catalog:
-        answer = _answer(question, catalog, _http(offline=offline, patient=False))
+    network = open_network(offline=offline, patient=False)
+    with open_catalog() as catalog, network as http:
+        answer = _answer(question, catalog, http)
     if as_json:
         action = "none" if answer.choice is None else "download"
         emit_json(answer_json(answer, action=action, candidate=answer.choice))

@@ -27,6 +27,8 @@ def own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     home.mkdir()
     for name in ("HF_ENDPOINT", "HF_TOKEN", "HF_HUB_OFFLINE", "RKFETCH_DEBUG"):
         monkeypatch.delenv(name, raising=False)
+    # What is printed is compared: it must not depend on the terminal that the tests run in.
+    monkeypatch.setenv("COLUMNS", "100")
     monkeypatch.setenv("HOME", str(home))
     monkeypatch.setenv("HF_HOME", str(home / "hf"))
     monkeypatch.setenv("HF_HUB_DISABLE_TELEMETRY", "1")

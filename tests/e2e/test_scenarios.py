@@ -12,7 +12,7 @@ import sys
 import threading
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -147,7 +147,7 @@ def test_3_the_known_bad_model_is_named(world: World) -> None:
     ],
 )
 def test_4_a_lying_label_is_found_before_the_download(
-    world: World, lie: dict[str, str], said: str
+    world: World, lie: dict[str, Any], said: str
 ) -> None:
     path = "Qwen2.5-1.5B-Instruct_RK3576_w4a16_rkllm1.2.3.rkllm"
     world.add(path, repo="liar/Qwen2.5-1.5B-Instruct-RKLLM", **lie)
