@@ -21,19 +21,15 @@ if TYPE_CHECKING:
 
 _S = "[-_. ]?"
 _SIZE = re.compile(
-    r"(?<![\dv.])(?<!\d_)(?<!\dx)(?<![-_. ]a)"
+    r"(?<![\dv.])(?<!(?<!\.)\d_)(?<!\dx)(?<![-_. ]a)"
     r"(e?)(\d{1,3}(?:[._]\d{1,2})?b|\d{2,3}m)(?:[-_]?a(\d+(?:[._]\d+)?[bm]))?(?![a-z0-9])"
 )
 _BARE_SIZE = re.compile(r"(?<![\d.a-z])(0\.\d{1,2})(?![\d.a-z])")
 _WORDS = re.compile(r"[-_ ]+|\.(?!\d)|(?<!\d)\.")
-_ORGANISATIONS = re.compile(
-    r"^(?:models--)?(?:(?:qwen|internlm|tinyllama)[-_/]+(?=qw|code|internlm|tinyllama)|"
-    r"(?:meta-llama|google|microsoft|deepseek-ai|openbmb|huggingfacetb|opengvlab|mistralai|"
-    r"ibm-granite|thudm|zai-org|unsloth|tencent|tiiuae|apple|liquidai|01-ai)[-_/]+(?=[a-z])|"
-    r"meta[-_ ]?(?=llama))+"
-)
+_META = re.compile(r"^meta[-_ ]?(?=llama)")
+_OTHER_OWNERS = frozenset({"thudm", "unsloth", "lmstudio-community", "bartowski", "mlx-community"})
 
-CHAT_WORDS = frozenset({"instruct", "chat", "it", "hf", "v1.0"})
+CHAT_WORDS = frozenset({"instruct", "chat", "it", "v1.0"})
 """Words that say no more than "the model that one talks to"."""
 TUNED_WORDS = frozenset(
     {
@@ -87,7 +83,7 @@ class ModelName:
     @property
     def core(self) -> frozenset[str]:
         """What sets it apart from the plain chat model of its family and size."""
-        return frozenset(self.variants) - CHAT_WORDS - BASE_WORDS
+        return frozenset(self.variants) - CHAT_WORDS - BASE_WORDS - {"hf"}
 
     @property
     def hub_id(self) -> str | None:
@@ -103,14 +99,34 @@ def read_model(text: str) -> ModelName | None:
     text = text.strip("-_. /")
     if not re.search(r"[^\W\d_]", text):
         return None
-    short = _ORGANISATIONS.sub("", text.lower())
-    for pattern, family in _starting(short[:2]):
-        match = pattern.match(short)
-        if match is not None:
-            found = _read_known(family, short[match.end() :])
-            if found is not None:
-                return found
+    lower = text.lower()
+    for short in dict.fromkeys((lower, _without_owner(lower))):
+        for pattern, family in _starting(short[:2]):
+            match = pattern.match(short)
+            if match is not None:
+                found = _read_known(family, short[match.end() :])
+                if found is not None:
+                    return found
     return _read_unknown(text)
+
+
+def _without_owner(lower: str) -> str:
+    """Cut `Qwen_`, `models--google--` or `unsloth-` off a name."""
+    lower = lower.removeprefix("models--")
+    for owner in _owners():
+        rest = lower.removeprefix(owner)
+        # meta-llama-3-8b is no name of meta-llama's behind a prefix.
+        if rest != lower and re.match(r"[-_/]+[a-z]", rest):
+            lower = rest.lstrip("-_/")
+            break
+    return _META.sub("", lower)
+
+
+@cache
+def _owners() -> tuple[str, ...]:
+    return tuple(
+        sorted({*_OTHER_OWNERS, *(f.organisation.lower() for f in FAMILIES if f.organisation)})
+    )
 
 
 @cache

@@ -211,21 +211,20 @@ def read_name(text: str, *, whole: bool = True) -> Name:
     spaced = _GLUED.sub("-", text[:_LONGEST])
     spans = _scan(spaced, found)
     spans += [m.span() for m in _NOISE.finditer(spaced)]
-    model, rest = _model_part(_outside(spaced, spans))
+    pieces = _outside(spaced, spans)
+    model, rest = _model_part(pieces)
     for token in _trailing():
         for match in (m for piece in rest for m in token.pattern.finditer(piece)):
             value = token.value(match)
             if value is not None:
                 found.setdefault(token.attribute, []).append(value)
-    part = _PART.match(model)
-    if part is not None:
-        model = model[part.end() :]
+    is_part = any(_PART.match(piece) for piece in pieces)
     return Name(
         text=text,
         attributes=_agreed(found),
         # A part of a speech model (`decoder_hf`, `talker_fixed`) is named after what it does.
-        model=_named(model, whole=whole and part is None),
-        role=_role(spaced, is_part=part is not None),
+        model=_named(_PART.sub("", model), whole=whole and not is_part),
+        role=_role(spaced, is_part=is_part),
     )
 
 

@@ -561,7 +561,11 @@ def test_the_zoo_names_the_toolkit_in_a_folder() -> None:
         *(("qwen0.5b_fp16_lora", "lora"), ("qwen3-0.6b-lora-rk3576-w8a8", "lora")),
         *(("Qwen3-0.6B-lora-merged-rk3576", "llm"), ("Qwen3-Embedding-0.6B-rk3588", "embedding")),
         *(("embedding_gemma_rk3576_w8a8", "embedding"), ("Qwen3-Reranker-0.6B", "reranker")),
-        *(("decoder_qwen3.w4a16.rk3576", "speech"), ("talker_fixed_w4a16_rk3576", "speech")),
+        *(
+            ("decoder_qwen3.w4a16.rk3576", "speech"),
+            ("decoder_hf.w4a16.rk3576", "speech"),
+            ("talker_fixed_w4a16_rk3576", "speech"),
+        ),
         *(("Qwen3-ASR-0.6B-rk3576", "speech"), ("qwen3-vl-2b_vision_encoder", "vision")),
         *(("Qwen3-0.6B-rk3576", "llm"), ("gte_Qwen2-1.5B", "embedding")),
     ],
