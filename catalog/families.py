@@ -220,6 +220,8 @@ def _complete(family: Family, kind: Kind | None, words: list[str], size: str) ->
         if "thinking" in words:
             # Qwen3's thinking models exist in this release only.
             words.append("2507")
+    elif dropped and not {"thinking", "instruct"} & set(words):
+        words.append("instruct")
     if not set(words) & {*CHAT_WORDS, *BASE_WORDS, "thinking", "reasoning"}:
         words += (kind or family).implied
     if size in family.size_words:

@@ -165,7 +165,7 @@ def _trailing() -> tuple[_Token, ...]:
         _token("context", r"(?P<n>1|2|4|8|16)(?P<k>k)", _context),
         _token("context", r"(?P<n>1024|2048|4096|8192|12288|16384)(?P<k>)", _context),
         _token("toolkit", r"v(?P<n>1[0-9]{2}|1\.[0-9]{2})", _short_version),
-        _token("toolkit", r"rkllm[-_]?v?(?P<n>1[0-9]{2})", _short_version),
+        _token("toolkit", r"(?:rkllm|toolkit|tk)[-_]?v?(?P<n>1[0-9]{2})", _short_version),
     )
 
 

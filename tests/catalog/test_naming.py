@@ -199,6 +199,10 @@ maker/llms | 1.2.1/Qwen3-0.6B-rk3576-w4a16.rkllm | Qwen3-0.6B | 0.6 | rk3576 | w
 maker/llms | rkllm-1.2.3/rk3576/Qwen3-0.6B-w4a16.rkllm | Qwen3-0.6B | 0.6 | rk3576 | w4a16 | 1.2.3 | -
 maker/llms | Qwen3-0.6B-rk3576-w4a16-rkllm1.2.1-runtime1.2.3.rkllm | Qwen3-0.6B | 0.6 | rk3576 | w4a16 | 1.2.1 | -
 maker/Qwen3-0.6B-1.2.2 | Qwen3-0.6B-1.2.3.rkllm | Qwen3-0.6B | 0.6 | - | - | 1.2.3 | -
+maker/llms | Qwen3-0.6B-4096-w8a8-rk3588-tk122.rkllm | Qwen3-0.6B | 0.6 | rk3588 | w8a8 | 1.2.2 | 4096
+maker/llms | Qwen3-4B-2507-rk3588-w8a8.rkllm | Qwen3-4B-Instruct-2507 | 4 | rk3588 | w8a8 | - | -
+maker/llms | qwen1_5-0_5b-chat_rk3588_w8a8.rkllm | Qwen1.5-0.5B-Chat | 0.5 | rk3588 | w8a8 | - | -
+maker/llms | llava-v1.6-mistral-7b-rk3588-w8a8.rkllm | llava-v1.6-mistral-7b | 7 | rk3588 | w8a8 | - | -
 # numbers that are no version
 maker/llms | Qwen3-0.6B-rk3576-w4a16-runtime-v1.2.3.rkllm | Qwen3-0.6B | 0.6 | rk3576 | w4a16 | - | -
 maker/llms | Qwen3-0.6B-rk3576-w4a16-librkllmrt-1.2.3.rkllm | Qwen3-0.6B | 0.6 | rk3576 | w4a16 | - | -
