@@ -10,6 +10,7 @@ import json
 from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any
 
+from rkfetch.registry.check import no_model
 from rkfetch.registry.errors import RkfetchError
 from rkfetch.registry.hub import HttpBytes, resolve_url
 from rkfetch.registry.model import Availability, Origin, Platform, Quant, with_evidence
@@ -88,15 +89,6 @@ def note(writer: Writer, probed: Probed) -> None:
         complaint = no_model(facts)
         if complaint is not None:
             writer.reject(artifact, complaint)
-
-
-def no_model(facts: RkllmFacts) -> str | None:
-    """Return one sentence that says why a content is no usable model; None if it may be one."""
-    if facts.format != "rkllm":
-        return f"it is no .rkllm model but {facts.explanation or facts.format}"
-    if facts.complete is False:
-        return "it is cut off: " + ("; ".join(facts.problems) or "its end is missing")
-    return None
 
 
 def _recalled(sha256: str | None, recall: Callable[[str], str | None]) -> RkllmFacts | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -10,33 +9,15 @@ import typer
 from rkfetch.registry.compat import Level
 from rkfetch.registry.errors import RkfetchError
 
-from . import options
-from .answers import (
-    answer_json,
-    choice_lines,
-    explain_lines,
-    question_json,
-    target_words,
-)
+from . import options  # noqa: TC001 - typer reads the annotations
+from .answers import answer_json, choice_lines, explain_lines, target_words
 from .opening import open_catalog, open_network
 from .output import emit, emit_json, human_bytes, safe, say, wrapped
+from .question import Question, asks  # noqa: TC001 - asks evaluates the annotations
 
 if TYPE_CHECKING:
-    from rkfetch.catalog.answer import Answer, Prober
-    from rkfetch.catalog.database import Catalog
-    from rkfetch.registry.http import Http
-    from rkfetch.registry.model import Artifact, Target
-    from rkfetch.registry.resolve import Policy
-    from rkfetch.registry.target import Board
+    from rkfetch.catalog.answer import Answer
 
-ModelArgument = Annotated[
-    str,
-    typer.Argument(
-        metavar="MODEL",
-        help="What you would call it: qwen2.5-1.5b, qwen2.5:1.5b, Qwen/Qwen2.5-1.5B-Instruct; "
-        "with @w8a8 to insist on a quantisation; or one file: hf:OWNER/REPO/PATH.rkllm[@REVISION].",
-    ),
-]
 OutputOption = Annotated[
     str | None,
     typer.Option(
@@ -47,88 +28,11 @@ OutputOption = Annotated[
         "link or a copy of the stored file, never a second download.",
     ),
 ]
-ForceOption = Annotated[
-    bool,
-    typer.Option("--force", help="Take it even if it does not fit in the board's memory."),
-]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Question:
-    """What was asked, with everything that is needed to answer it."""
-
-    text: str
-    target: Target
-    board: Board
-    policy: Policy
-    offline: bool
-
-
-def _question(
-    model: str,
-    *,
-    platform: str | None,
-    runtime: str | None,
-    driver: str | None,
-    memory: str | None,
-    context: int | None,
-    sysroot: str,
-    policy: Policy,
-    offline: bool,
-) -> Question:
-    target, board = options.make_target(
-        platform=platform,
-        runtime=runtime,
-        driver=driver,
-        memory=memory,
-        context=context,
-        sysroot=sysroot,
-    )
-    return Question(text=model, target=target, board=board, policy=policy, offline=offline)
-
-
-def _answer(question: Question, catalog: Catalog, http: Http | None) -> Answer:
-    """Answer a question; a failure carries the JSON that is known by then."""
-    from rkfetch.catalog.answer import answer
-
-    try:
-        return answer(
-            catalog,
-            question.text,
-            question.target,
-            policy=question.policy,
-            prober=_prober(catalog, http) if http else None,
-        )
-    except RkfetchError as error:
-        error.answer = question_json(question.text, question.target)
-        raise
-
-
-def _prober(catalog: Catalog, http: Http) -> Prober:
-    from rkfetch.catalog.probe import probe
-
-    def read(artifact: Artifact) -> Artifact:
-        return probe(catalog, http, artifact).artifact
-
-    return read
-
-
+@asks
 def fetch_command(
-    model: ModelArgument,
-    *,
-    output: OutputOption = None,
-    platform: options.PlatformOption = None,
-    runtime: options.RuntimeOption = None,
-    driver: options.DriverOption = None,
-    memory: options.MemoryOption = None,
-    context: options.ContextOption = None,
-    sysroot: options.SysrootOption = "/",
-    allow_risky: options.AllowRiskyOption = False,
-    allow_unverified: options.AllowUnverifiedOption = False,
-    force: ForceOption = False,
-    offline: options.OfflineOption = False,
-    as_json: options.JsonOption = False,
-    quiet: options.QuietOption = False,
+    question: Question, *, output: OutputOption = None, quiet: options.QuietOption = False
 ) -> None:
     """Get a model: find the build that the board's runtime loads, download, verify, print its path.
 
@@ -146,23 +50,6 @@ def fetch_command(
       5 gated, 6 network, 7 integrity, 8 disk, 9 memory, 10 only a conversion would help,
       11 offline, 130 interrupted.
     """
-    from rkfetch.registry.resolve import Policy
-
-    question = _question(
-        model,
-        platform=platform,
-        runtime=runtime,
-        driver=driver,
-        memory=memory,
-        context=context,
-        sysroot=sysroot,
-        policy=Policy(allow_risky=allow_risky, allow_unverified=allow_unverified, force=force),
-        offline=offline,
-    )
-    _fetch(question, output=output, as_json=as_json, quiet=quiet)
-
-
-def _fetch(question: Question, *, output: str | None, as_json: bool, quiet: bool) -> None:
     from pathlib import Path
 
     from rkfetch.catalog.get import get
@@ -170,10 +57,10 @@ def _fetch(question: Question, *, output: str | None, as_json: bool, quiet: bool
 
     from .progress import for_output
 
-    progress = for_output(json_lines=as_json, quiet=quiet)
+    progress = for_output(json_lines=question.as_json, quiet=quiet)
     network = open_network(offline=question.offline, patient=True)
     with open_catalog() as catalog, network as http:
-        answer = _answer(question, catalog, http)
+        answer = question.answer(catalog, http)
         store = Store(home())
         try:
             if not quiet and answer.choice is not None:
@@ -196,7 +83,7 @@ def _fetch(question: Question, *, output: str | None, as_json: bool, quiet: bool
             progress.close()
     if not quiet:
         _conclude(got.action, got.installed.record.size_bytes, got.resumed_from)
-    if as_json:
+    if question.as_json:
         value = answer_json(answer, action=got.action, candidate=got.candidate)
         value["artifact"]["sha256"] = got.installed.record.sha256
         value["artifact"]["bytes"] = got.installed.record.size_bytes
@@ -243,22 +130,8 @@ def _conclude(action: str, size_bytes: int, resumed_from: int) -> None:
         say(f"downloaded and verified, {human_bytes(size_bytes)}{resumed}")
 
 
-def resolve_command(
-    model: ModelArgument,
-    *,
-    platform: options.PlatformOption = None,
-    runtime: options.RuntimeOption = None,
-    driver: options.DriverOption = None,
-    memory: options.MemoryOption = None,
-    context: options.ContextOption = None,
-    sysroot: options.SysrootOption = "/",
-    allow_risky: options.AllowRiskyOption = False,
-    allow_unverified: options.AllowUnverifiedOption = False,
-    force: ForceOption = False,
-    offline: options.OfflineOption = False,
-    as_json: options.JsonOption = False,
-    quiet: options.QuietOption = False,
-) -> None:
+@asks
+def resolve_command(question: Question, *, quiet: options.QuietOption = False) -> None:
     """Say which build `rkfetch MODEL` would take, without downloading it.
 
     Prints hf:OWNER/REPO/PATH of the build, which `rkfetch` takes again. Headers of builds with an
@@ -269,23 +142,11 @@ def resolve_command(
       rkfetch resolve qwen2.5-1.5b --runtime 1.2.3
       rkfetch resolve qwen3-4b@w8a8 --runtime 1.2.3 --memory 8G --json
     """
-    from rkfetch.registry.resolve import Policy
     from rkfetch.registry.store import Store, home
 
-    question = _question(
-        model,
-        platform=platform,
-        runtime=runtime,
-        driver=driver,
-        memory=memory,
-        context=context,
-        sysroot=sysroot,
-        policy=Policy(allow_risky=allow_risky, allow_unverified=allow_unverified, force=force),
-        offline=offline,
-    )
-    network = open_network(offline=offline, patient=False)
+    network = open_network(offline=question.offline, patient=False)
     with open_catalog() as catalog, network as http:
-        answer = _answer(question, catalog, http)
+        answer = question.answer(catalog, http)
     try:
         choice = answer.require()
     except RkfetchError as error:
@@ -293,7 +154,7 @@ def resolve_command(
         raise
     if not quiet:
         _announce(answer)
-    if as_json:
+    if question.as_json:
         from rkfetch.registry.fetch import installed
 
         here = installed(Store(home()), choice.artifact)
@@ -310,21 +171,8 @@ def address(answer: Answer) -> str:
     return safe(f"{prefix}:{artifact.repo}/{artifact.path}", limit=2000)
 
 
-def explain_command(
-    model: ModelArgument,
-    *,
-    platform: options.PlatformOption = None,
-    runtime: options.RuntimeOption = None,
-    driver: options.DriverOption = None,
-    memory: options.MemoryOption = None,
-    context: options.ContextOption = None,
-    sysroot: options.SysrootOption = "/",
-    allow_risky: options.AllowRiskyOption = False,
-    allow_unverified: options.AllowUnverifiedOption = False,
-    force: ForceOption = False,
-    offline: options.OfflineOption = False,
-    as_json: options.JsonOption = False,
-) -> None:
+@asks
+def explain_command(question: Question) -> None:
     """Show every build of a model with its verdict on the board, and the reason for each.
 
     Exits 0 whatever the verdicts are: it answers a question. `rkfetch resolve` is for scripts.
@@ -334,23 +182,10 @@ def explain_command(
       rkfetch explain qwen2.5-1.5b --runtime 1.2.3
       rkfetch explain deepseek-r1-1.5b --runtime 1.2.3 --memory 8G
     """
-    from rkfetch.registry.resolve import Policy
-
-    question = _question(
-        model,
-        platform=platform,
-        runtime=runtime,
-        driver=driver,
-        memory=memory,
-        context=context,
-        sysroot=sysroot,
-        policy=Policy(allow_risky=allow_risky, allow_unverified=allow_unverified, force=force),
-        offline=offline,
-    )
-    network = open_network(offline=offline, patient=False)
+    network = open_network(offline=question.offline, patient=False)
     with open_catalog() as catalog, network as http:
-        answer = _answer(question, catalog, http)
-    if as_json:
+        answer = question.answer(catalog, http)
+    if question.as_json:
         action = "none" if answer.choice is None else "download"
         emit_json(answer_json(answer, action=action, candidate=answer.choice))
         return

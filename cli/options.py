@@ -13,14 +13,7 @@ from rkfetch.registry.model import Platform
 from rkfetch.registry.versions import parse_version
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from rkfetch.registry.model import Target
-    from rkfetch.registry.target import Board
-
-_TARGET = "The board"
-_ALLOW = "What to allow"
-_OUTPUT = "Output"
 
 PlatformOption = Annotated[
     str | None,
@@ -30,7 +23,6 @@ PlatformOption = Annotated[
         metavar="SOC",
         help="The board's SoC: rk3576, rk3588, rk3562 or rv1126b. On a board it is detected; "
         "elsewhere it is rk3576 unless said.",
-        rich_help_panel=_TARGET,
     ),
 ]
 RuntimeOption = Annotated[
@@ -40,7 +32,6 @@ RuntimeOption = Annotated[
         envvar="RKFETCH_RUNTIME",
         metavar="X.Y.Z",
         help="Version of librkllmrt.so on the board. On a board it is detected.",
-        rich_help_panel=_TARGET,
     ),
 ]
 DriverOption = Annotated[
@@ -50,7 +41,6 @@ DriverOption = Annotated[
         envvar="RKFETCH_DRIVER",
         metavar="X.Y.Z",
         help="Version of the board's rknpu kernel driver. On a board it is detected.",
-        rich_help_panel=_TARGET,
     ),
 ]
 MemoryOption = Annotated[
@@ -61,7 +51,6 @@ MemoryOption = Annotated[
         metavar="SIZE",
         help="The board's memory, like 4G or 8G. On a board it is detected; elsewhere memory is "
         "not checked unless said.",
-        rich_help_panel=_TARGET,
     ),
 ]
 ContextOption = Annotated[
@@ -73,7 +62,6 @@ ContextOption = Annotated[
         min=1,
         help="The context you need. It is fixed when a file is built, so smaller files are "
         "refused.",
-        rich_help_panel=_TARGET,
     ),
 ]
 SysrootOption = Annotated[
@@ -83,7 +71,6 @@ SysrootOption = Annotated[
         envvar="RKFETCH_SYSROOT",
         metavar="DIR",
         help="Detect the board from this root file system instead of /.",
-        rich_help_panel=_TARGET,
     ),
 ]
 AllowRiskyOption = Annotated[
@@ -91,7 +78,6 @@ AllowRiskyOption = Annotated[
     typer.Option(
         "--allow-risky",
         help="Accept a build that loads but was seen to misbehave on this runtime.",
-        rich_help_panel=_ALLOW,
     ),
 ]
 AllowUnverifiedOption = Annotated[
@@ -99,7 +85,6 @@ AllowUnverifiedOption = Annotated[
     typer.Option(
         "--allow-unverified",
         help="Accept a build of which not enough is known to promise that it loads.",
-        rich_help_panel=_ALLOW,
     ),
 ]
 OfflineOption = Annotated[
@@ -108,18 +93,15 @@ OfflineOption = Annotated[
         "--offline",
         envvar=["RKFETCH_OFFLINE", "HF_HUB_OFFLINE"],
         help="Never use the network.",
-        rich_help_panel=_ALLOW,
     ),
 ]
 JsonOption = Annotated[
     bool,
-    typer.Option("--json", help="Answer with one JSON object.", rich_help_panel=_OUTPUT),
+    typer.Option("--json", help="Answer with one JSON object."),
 ]
 QuietOption = Annotated[
     bool,
-    typer.Option(
-        "--quiet", "-q", help="No progress and no remarks, only errors.", rich_help_panel=_OUTPUT
-    ),
+    typer.Option("--quiet", "-q", help="No progress and no remarks, only errors."),
 ]
 
 
@@ -131,7 +113,7 @@ def make_target(
     memory: str | None,
     context: int | None,
     sysroot: str,
-) -> tuple[Target, Board]:
+) -> Target:
     """Read the target options; what was not given is detected.
 
     Raises:
@@ -141,14 +123,11 @@ def make_target(
 
     from rkfetch.registry.target import detect, parse_memory, target_from
 
-    root: Path = Path(sysroot)
-    board = detect(root)
-    target = target_from(
-        board,
+    return target_from(
+        detect(Path(sysroot)),
         platform=Platform.parse(platform) if platform else None,
         runtime=parse_version(runtime, what="runtime") if runtime else None,
         driver=parse_version(driver, what="driver") if driver else None,
         memory_bytes=parse_memory(memory) if memory else None,
         context=context,
     )
-    return target, board

@@ -22,11 +22,20 @@ def contradiction(
     facts: RkllmFacts, artifact: Artifact, target: Target, policy: Policy
 ) -> str | None:
     """Return one sentence that says how the content contradicts the plan; None if it agrees."""
+    return (
+        no_model(facts)
+        or _label_is_wrong(facts, artifact)
+        or _does_not_fit(facts, artifact, target, policy)
+    )
+
+
+def no_model(facts: RkllmFacts) -> str | None:
+    """Return one sentence that says why a content is no usable model; None if it may be one."""
     if facts.format != "rkllm":
         return f"it is no .rkllm model but {facts.explanation or facts.format}"
     if facts.complete is False:
         return "it is cut off: " + ("; ".join(facts.problems) or "its end is missing")
-    return _label_is_wrong(facts, artifact) or _does_not_fit(facts, artifact, target, policy)
+    return None
 
 
 def _label_is_wrong(facts: RkllmFacts, artifact: Artifact) -> str | None:

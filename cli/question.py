@@ -1,0 +1,132 @@
+"""The question that ``fetch``, ``resolve`` and ``explain`` share: its options, and its answer."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from dataclasses import MISSING, dataclass, fields
+from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
+
+import typer
+
+from rkfetch.registry.errors import RkfetchError
+
+from . import options
+from .answers import question_json
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from rkfetch.catalog.answer import Answer, Prober
+    from rkfetch.catalog.database import Catalog
+    from rkfetch.registry.http import Http
+    from rkfetch.registry.model import Artifact
+    from rkfetch.registry.resolve import Policy
+
+ModelArgument = Annotated[
+    str,
+    typer.Argument(
+        metavar="MODEL",
+        help="What you would call it: qwen2.5-1.5b, qwen2.5:1.5b, Qwen/Qwen2.5-1.5B-Instruct; "
+        "with @w8a8 to insist on a quantisation; or one file: hf:OWNER/REPO/PATH.rkllm[@REVISION].",
+    ),
+]
+ForceOption = Annotated[
+    bool,
+    typer.Option("--force", help="Take it even if it does not fit in the board's memory."),
+]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Question:
+    """What a user asked, option by option."""
+
+    model: ModelArgument
+    platform: options.PlatformOption = None
+    runtime: options.RuntimeOption = None
+    driver: options.DriverOption = None
+    memory: options.MemoryOption = None
+    context: options.ContextOption = None
+    sysroot: options.SysrootOption = "/"
+    allow_risky: options.AllowRiskyOption = False
+    allow_unverified: options.AllowUnverifiedOption = False
+    force: ForceOption = False
+    offline: options.OfflineOption = False
+    as_json: options.JsonOption = False
+
+    @property
+    def policy(self) -> Policy:
+        """What is allowed beyond the safe default."""
+        from rkfetch.registry.resolve import Policy
+
+        return Policy(
+            allow_risky=self.allow_risky,
+            allow_unverified=self.allow_unverified,
+            force=self.force,
+        )
+
+    def answer(self, catalog: Catalog, http: Http | None) -> Answer:
+        """Find and judge the builds; a failure carries the JSON that is known by then.
+
+        Raises:
+            RkfetchError: see `rkfetch.catalog.answer.answer`, and options that cannot be read.
+        """
+        from rkfetch.catalog.answer import answer
+
+        target = None
+        try:
+            target = options.make_target(
+                platform=self.platform,
+                runtime=self.runtime,
+                driver=self.driver,
+                memory=self.memory,
+                context=self.context,
+                sysroot=self.sysroot,
+            )
+            return answer(
+                catalog,
+                self.model,
+                target,
+                policy=self.policy,
+                prober=_prober(catalog, http) if http else None,
+            )
+        except RkfetchError as error:
+            error.answer = question_json(self.model, target)
+            raise
+
+
+def _prober(catalog: Catalog, http: Http) -> Prober:
+    from rkfetch.catalog.probe import probe
+
+    def read(artifact: Artifact) -> Artifact:
+        return probe(catalog, http, artifact).artifact
+
+    return read
+
+
+def asks(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command all options of a `Question`, which it receives as its first argument.
+
+    typer reads a command's parameters from its signature; this writes them there once for all.
+    """
+    hints = get_type_hints(Question, include_extras=True)
+    own = list(inspect.signature(command, eval_str=True).parameters.values())[1:]
+
+    @functools.wraps(command)
+    def run(**values: Any) -> None:
+        asked = {f.name: values.pop(f.name) for f in fields(Question)}
+        command(Question(**asked), **values)
+
+    shared = [
+        inspect.Parameter(
+            f.name,
+            inspect.Parameter.KEYWORD_ONLY,
+            default=inspect.Parameter.empty if f.default is MISSING else f.default,
+            annotation=hints[f.name],
+        )
+        for f in fields(Question)
+    ]
+    parameters = [*shared[:1], *own, *shared[1:]]
+    run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    run.__annotations__ = {p.name: p.annotation for p in parameters}
+    return run
