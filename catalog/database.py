@@ -11,6 +11,7 @@ import sqlite3
 from collections import defaultdict
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
 from rkfetch.registry.errors import IntegrityError
@@ -203,6 +204,13 @@ class Catalog:
                 sources=self._sources(),
                 notices=self.notices,
             )
+
+    def as_of(self) -> datetime | None:
+        """Return the day up to which the catalog knows of uploads: snapshot or last update."""
+        known = [snapshot_date(self._conn)]
+        known += self._pairs("SELECT key, value FROM meta WHERE key LIKE 'updated:%'").values()
+        days = [text[:10] for text in known if text]
+        return datetime.fromisoformat(max(days)).replace(tzinfo=timezone.utc) if days else None
 
     def _sources(self) -> tuple[SourceStatus, ...]:
         counted: dict[str, dict[Availability, int]] = defaultdict(dict)

@@ -218,7 +218,7 @@ def _companion_json(companion: Any) -> dict[str, Any]:
 
 def status_command(*, as_json: options.JsonOption = False) -> None:
     """Show what the catalog holds, where it came from and how old it is."""
-    with open_catalog() as catalog:
+    with open_catalog(quiet=True) as catalog:
         status = catalog.status()
     if as_json:
         emit_json(_status_json(status))

@@ -59,7 +59,7 @@ def fetch_command(
 
     progress = for_output(json_lines=question.as_json, quiet=quiet)
     network = open_network(offline=question.offline, patient=True)
-    with open_catalog() as catalog, network as http:
+    with open_catalog(quiet=quiet) as catalog, network as http:
         answer = question.answer(catalog, http)
         store = Store(home())
         try:
@@ -145,7 +145,7 @@ def resolve_command(question: Question, *, quiet: options.QuietOption = False) -
     from rkfetch.registry.store import Store, home
 
     network = open_network(offline=question.offline, patient=False)
-    with open_catalog() as catalog, network as http:
+    with open_catalog(quiet=quiet) as catalog, network as http:
         answer = question.answer(catalog, http)
     try:
         choice = answer.require()

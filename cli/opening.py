@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import contextmanager
+from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 
 from .output import safe, say
@@ -14,15 +16,31 @@ if TYPE_CHECKING:
     from rkfetch.registry.http import Http
 
 
+STALE_AFTER_DAYS = 30
+
+
 @contextmanager
-def open_catalog() -> Iterator[Catalog]:
-    """Open the user's catalog, and say what was found wrong with it."""
+def open_catalog(*, quiet: bool = False) -> Iterator[Catalog]:
+    """Open the user's catalog, and say what is wrong with it and (unless quiet) that it is old."""
     from rkfetch.catalog.database import Catalog
 
     with Catalog.open() as catalog:
         for notice in catalog.notices:
             say(safe(notice, limit=2000))
+        if not quiet:
+            _say_if_stale(catalog)
         yield catalog
+
+
+def _say_if_stale(catalog: Catalog) -> None:
+    limit = os.environ.get("RKFETCH_STALE_AFTER_DAYS", "")
+    days = int(limit) if limit.isascii() and limit.isdigit() else STALE_AFTER_DAYS
+    as_of = catalog.as_of()
+    if as_of is None or not days:
+        return
+    age = (datetime.now(timezone.utc) - as_of).days
+    if age > days:
+        say(f"note: the catalog is {age} days old; `rkfetch catalog update` looks for news")
 
 
 @contextmanager

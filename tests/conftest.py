@@ -29,6 +29,7 @@ def own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         monkeypatch.delenv(name, raising=False)
     # What is printed is compared: it must not depend on the terminal that the tests run in.
     monkeypatch.setenv("COLUMNS", "100")
+    monkeypatch.setenv("RKFETCH_STALE_AFTER_DAYS", "0")
     monkeypatch.setenv("HOME", str(home))
     monkeypatch.setenv("HF_HOME", str(home / "hf"))
     monkeypatch.setenv("HF_HUB_DISABLE_TELEMETRY", "1")

@@ -53,6 +53,7 @@ class World:
             "HF_ENDPOINT": hub.endpoint,
             "HF_HOME": str(folder / "hf"),
             "HF_HUB_DISABLE_TELEMETRY": "1",
+            "RKFETCH_STALE_AFTER_DAYS": "0",
             "RKFETCH_SYSROOT": str(folder / "no-board"),
         }
 
