@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta, tzinfo
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 import pytest
@@ -11,6 +11,8 @@ from rkfetch.cli import opening
 from rkfetch.cli.main import main
 
 if TYPE_CHECKING:
+    from datetime import tzinfo
+
     from typing_extensions import Self
 
 
