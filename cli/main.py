@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from rkfetch.registry.errors import RkfetchError
 
 INTERRUPTED = 130
+USAGE = 2
 
 
 class Interrupted(BaseException):
@@ -50,9 +51,9 @@ def _run(args: list[str], *, debug: bool) -> int:
         args = with_default_command(args)
         build_app(args)(args, prog_name="rkfetch")
     except SystemExit as stop:
-        return stop.code if isinstance(stop.code, int) else int(stop.code is not None)
+        return _stopped(stop, args)
     except Interrupted as stop:
-        say(f"interrupted ({stop.name}); what was downloaded is kept, the same command goes on")
+        say(f"interrupted ({stop.name}); the same command goes on with what is there")
         return INTERRUPTED
     except BrokenPipeError:
         # The reader (`| head`) has seen enough; nothing can be said to it any more.
@@ -68,14 +69,27 @@ def _run(args: list[str], *, debug: bool) -> int:
     return 0
 
 
+def _stopped(stop: SystemExit, args: Sequence[str]) -> int:
+    """Return the exit code of a command that ended itself, or that typer did not understand."""
+    code = stop.code if isinstance(stop.code, int) else int(stop.code is not None)
+    if code == USAGE and "--json" in args:
+        from .output import emit_json
+
+        message = "the command line cannot be understood; stderr says why"
+        error = {"code": USAGE, "kind": "usage", "message": message, "cause": [], "hint": None}
+        emit_json({"status": "error", "error": error})
+    return code
+
+
 def _report(error: RkfetchError, args: Sequence[str], *, debug: bool) -> int:
     """Show an error (with ``--json`` as the answer, too) and return its exit code."""
-    from .output import emit_json, error_json, say, say_error
+    from .output import emit_json, error_json, safe, say, say_error
 
     if debug:
         import traceback
 
-        say(traceback.format_exc())
+        for line in traceback.format_exc().splitlines():
+            say(safe(line, limit=2000))
     if "--json" in args:
         emit_json({**(error.answer or {}), "status": "error", "error": error_json(error)})
     say_error(error)

@@ -34,9 +34,23 @@ def safe(text: str, *, limit: int = 400) -> str:
 
 
 def emit(text: str) -> None:
-    """Write one line of the answer to stdout."""
-    sys.stdout.write(text + "\n")
+    """Write one line of the answer to stdout.
+
+    A path goes out with the bytes that it has on the disk, whatever the locale can show.
+    """
+    try:
+        sys.stdout.write(text + "\n")
+    except UnicodeEncodeError:
+        sys.stdout.flush()
+        sys.stdout.buffer.write(_bytes_of(text) + b"\n")
     sys.stdout.flush()
+
+
+def _bytes_of(text: str) -> bytes:
+    try:
+        return os.fsencode(text)
+    except UnicodeEncodeError:
+        return text.encode("ascii", "backslashreplace")
 
 
 def emit_json(value: Mapping[str, Any]) -> None:
