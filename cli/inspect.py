@@ -72,7 +72,7 @@ def inspect_command(
     """Read what an .rkllm file says about itself: SoC, toolkit, context, and whether it is whole.
 
     A remote file is read by range: some 16 kB where the toolkit wrote its keys first, a few MB
-    where it wrote them last. Exits with 7 if it is no .rkllm model, or one that is cut off.
+    where it wrote them last. Exits with 7 if it is no .rkllm model, or a cut off or broken one.
 
     \b
     Examples:
@@ -228,8 +228,9 @@ def _failure(inspected: Inspected) -> IntegrityError | None:
             cause=[f"it is {facts.explanation}"],
         )
     if facts.complete is False:
+        state = "not whole" if facts.refused is None else "broken"
         return IntegrityError(
-            f"{inspected.name} is not whole",
+            f"{inspected.name} is {state}",
             cause=facts.problems,
             hint="it has to be downloaded or exported again",
         )
@@ -324,7 +325,8 @@ def _lines(inspected: Inspected, *, full: bool) -> Iterator[str]:
 
 
 def _headline(facts: RkllmFacts) -> str:
-    whole = {True: "", False: ", cut off", None: ", whether it is whole cannot be told"}
+    broken = ", cut off" if facts.refused is None else ", with a broken header"
+    whole = {True: "", False: broken, None: ", whether it is whole cannot be told"}
     on = f" for {facts.platform_text}" if facts.platform_text else ""
     by = f", made by toolkit {facts.toolkit}" if facts.toolkit else ""
     return f"an RKLLM model{safe(on)}{by}{whole[facts.complete]}"

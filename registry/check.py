@@ -25,6 +25,7 @@ def contradiction(
     return (
         no_model(facts)
         or _label_is_wrong(facts, artifact)
+        or _is_silent(facts, policy)
         or _does_not_fit(facts, artifact, target, policy)
     )
 
@@ -33,6 +34,8 @@ def no_model(facts: RkllmFacts) -> str | None:
     """Return one sentence that says why a content is no usable model; None if it may be one."""
     if facts.format != "rkllm":
         return f"it is no .rkllm model but {facts.explanation or facts.format}"
+    if facts.refused is not None:
+        return f"its header is broken: {facts.refused}"
     if facts.complete is False:
         return "it is cut off: " + ("; ".join(facts.problems) or "its end is missing")
     return None
@@ -52,6 +55,16 @@ def _label_is_wrong(facts: RkllmFacts, artifact: Artifact) -> str | None:
             said_by = f" (from: {origin.value})" if origin else ""
             return f"its label says {name} {promised}{said_by}, its header says {actual}"
     return None
+
+
+def _is_silent(facts: RkllmFacts, policy: Policy) -> str | None:
+    """A label alone is not enough once the file itself was asked and told nothing."""
+    if policy.allow_unverified or facts.toolkit is not None or facts.platform_code is not None:
+        return None
+    return (
+        "neither SoC nor toolkit is recorded in it, so nothing but its label promises that it "
+        "loads (--allow-unverified takes it all the same)"
+    )
 
 
 def _does_not_fit(

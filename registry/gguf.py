@@ -112,7 +112,11 @@ class _CutError(Exception):
 
 
 class _RefusedError(Exception):
-    """The record cannot be what it claims, or nobody knows how to go on behind it."""
+    """The record cannot be what it claims."""
+
+
+class _UnknownError(Exception):
+    """The record may be sound, but nobody knows how to go on behind it."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -145,7 +149,9 @@ class Decoder:
         self.directory_end: int | None = None
         self.data_start: int | None = None
         self.refusal: str | None = None
-        """Why decoding stopped early, in plain words."""
+        """What the container claims that cannot be, in plain words."""
+        self.unknown: str | None = None
+        """What is of a kind that this program does not know, so that decoding stopped there."""
         self.cut: str | None = None
         """Where the file ends too early, in plain words."""
         self._size = size_bytes
@@ -184,6 +190,9 @@ class Decoder:
                 self.finish()
             except _RefusedError as refusal:
                 self.refusal = str(refusal)
+                self._step = None
+            except _UnknownError as unknown:
+                self.unknown = str(unknown)
                 self._step = None
 
     def finish(self) -> None:
@@ -271,7 +280,7 @@ class Decoder:
             number = bool(raw) if name == "bool" else raw
             self._keep(Entry(key=key, type=name, value=number, start=start, end=self._offset()))
         else:
-            raise _RefusedError(f"{key} has the unknown value type {code}; reading stopped there")
+            raise _UnknownError(f"{key} has the unknown value type {code}; reading stopped there")
 
     def _key(self) -> str:
         raw = self._bytes(MAX_KEY_BYTES, f"the name of key {self._keys_read + 1}")
@@ -293,7 +302,7 @@ class Decoder:
             self._step = self._walk_strings
             return
         if code not in _SCALARS:
-            raise _RefusedError(f"{key} has the unknown element type {code}; reading stopped there")
+            raise _UnknownError(f"{key} has the unknown element type {code}; reading stopped there")
         name, layout = _SCALARS[code]
         self._check_left(count * layout.size)
         shown = min(count, _SHOWN)

@@ -100,6 +100,8 @@ class RkllmFacts:
     ``u32``: https://github.com/airockchip/rknn-llm/issues/534."""
     complete: bool | None = None
     """True: proven whole; False: proven cut off or broken; None: cannot tell."""
+    refused: str | None = None
+    """What its header claims that cannot be; then `complete` is False."""
     all_keys_read: bool = False
     """Only then does a fact that is None mean that the file does not record it."""
     read_bytes: int = 0
@@ -198,8 +200,11 @@ def assemble(
     code = decoder.integer("rkllm.platform")
     eos = decoder.entries.get(EOS_KEY)
     complete = _completeness(decoder, size_bytes, trailer, problems, is_10=is_10)
+    # Where not even the counts can be true, nothing but the magic speaks for an .rkllm.
+    absurd = decoder.refusal if decoder.key_count is None else None
     return RkllmFacts(
-        format="rkllm",
+        format="unknown" if absurd else "rkllm",
+        explanation=f"a file that only begins like one: {absurd}" if absurd else None,
         size_bytes=size_bytes,
         toolkit=toolkit,
         toolkit_origin=origin,
@@ -215,6 +220,7 @@ def assemble(
         quant=_quant(decoder, is_10=is_10),
         eos_type=_type_text(eos) if eos else None,
         complete=complete,
+        refused=decoder.refusal,
         all_keys_read=decoder.keys_end is not None,
         read_bytes=read_bytes,
         requests=requests,
@@ -225,7 +231,7 @@ def assemble(
 
 
 def _decoding_problems(decoder: Decoder) -> list[str]:
-    problems = [text for text in (decoder.cut, decoder.refusal) if text]
+    problems = [text for text in (decoder.cut, decoder.refusal, decoder.unknown) if text]
     if decoder.duplicates:
         names = list(dict.fromkeys(decoder.duplicates))
         more = f" and {len(names) - 3} more" if len(names) > 3 else ""
@@ -306,7 +312,7 @@ def _completeness(
     *,
     is_10: bool,
 ) -> bool | None:
-    if decoder.cut is not None:
+    if decoder.cut is not None or decoder.refusal is not None:
         return False
     shortage = _shortage(decoder, size_bytes)
     if shortage is not None:
@@ -317,7 +323,7 @@ def _completeness(
     doubt = _doubt(decoder, trailer)
     if doubt is not None:
         problems.append(doubt)
-    return True if doubt is None and decoder.refusal is None else None
+    return True if doubt is None and decoder.unknown is None else None
 
 
 def _doubt(decoder: Decoder, trailer: Trailer | None) -> str | None:
@@ -360,7 +366,7 @@ def _shortage(decoder: Decoder, size_bytes: int | None) -> str | None:
 
 def _is_layout_10(decoder: Decoder, size_bytes: int | None, trailer: Trailer | None) -> bool:
     """Tell whether this is a whole file of toolkit 1.0.x: they have no version anywhere."""
-    if trailer is not None or decoder.refusal is not None or not decoder.tensors:
+    if trailer is not None or decoder.refusal or decoder.unknown or not decoder.tensors:
         return False
     if any(key in decoder.entries for key in _KEYS_SINCE_11):
         return False

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import struct
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +11,7 @@ import pytest
 
 from hub.server import Hub
 from rkfetch.cli.main import main
-from rkllm_files import kv, rkllm_bytes
+from rkllm_files import MAGIC, kv, rkllm_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -186,6 +187,8 @@ def test_full_shows_the_keys(run: Any, model: Any) -> None:
         (b"", "empty"),
         (rkllm_bytes()[:20], "truncated"),
         (b"\xff" * 100, "unknown"),
+        (MAGIC + struct.pack("<IQQ", 3, 0, 1 << 63) + bytes(5000), "unknown"),
+        (MAGIC + struct.pack("<IQQ", 3, 1 << 40, 1) + bytes(5000), "unknown"),
     ],
 )
 def test_what_is_no_model_exits_with_7_and_says_what_it_is(
@@ -218,6 +221,16 @@ def test_a_file_that_is_cut_off_exits_with_7_and_still_tells_what_it_is(run: Any
     )
     _, out, _ = run(str(cut), "--json")
     assert json.loads(out)["complete"] is False
+
+
+def test_a_broken_header_exits_with_7(run: Any, model: Any) -> None:
+    path = model(MAGIC + struct.pack("<IQQQ", 3, 0, 1, (1 << 64) - 1) + bytes(5000))
+    code, out, err = run(path)
+    assert code == 7
+    assert out.startswith(f"{path}: an RKLLM model, with a broken header\n")
+    assert " ".join(err.partition("\n")[2].split()).startswith(
+        f"error: {path} is broken the name of key 1 claims 18446744073709551615 bytes"
+    )
 
 
 def test_a_missing_trailer_is_a_warning(run: Any, model: Any) -> None:

@@ -200,14 +200,6 @@ REFUSED = {
         head(rest=text("a.b") + struct.pack("<IIQ", 9, 4, HUGE)),
         f"a.b claims {HUGE} elements; reading stopped there",
     ),
-    "value type": (
-        head(rest=text("a.b") + struct.pack("<I", 13)),
-        "a.b has the unknown value type 13; reading stopped there",
-    ),
-    "nested array": (
-        head(rest=text("a.b") + struct.pack("<IIQ", 9, TYPES["arr"], 1)),
-        "a.b has the unknown element type 9; reading stopped there",
-    ),
     "key outside the alphabet": (
         head(rest=text("a b") + struct.pack("<I", 0)),
         "the name of key 1 is unreadable: not a layout that this program knows",
@@ -248,7 +240,26 @@ def test_a_hostile_claim_is_refused_in_words(name: str) -> None:
     data, words = REFUSED[name]
     decoder = decode(data, size=1 << 40)
     assert decoder.refusal == words
-    assert decoder.cut is None
+    assert (decoder.cut, decoder.unknown) == (None, None)
+
+
+@pytest.mark.parametrize(
+    ("rest", "words"),
+    [
+        (struct.pack("<I", 13), "a.b has the unknown value type 13; reading stopped there"),
+        (
+            struct.pack("<IIQ", 9, TYPES["arr"], 1),
+            "a.b has the unknown element type 9; reading stopped there",
+        ),
+    ],
+    ids=["value type", "nested array"],
+)
+def test_a_kind_that_nobody_knows_ends_the_reading_and_condemns_nothing(
+    rest: bytes, words: str
+) -> None:
+    decoder = decode(head(rest=text("a.b") + rest), size=1 << 40)
+    assert decoder.unknown == words
+    assert (decoder.cut, decoder.refusal) == (None, None)
 
 
 def test_what_was_read_before_a_refusal_is_kept() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +12,7 @@ from rkfetch.registry.model import Evidence, Origin, Platform, Quant, settle
 from rkfetch.registry.rkllm import facts_evidence, read_trailer
 from rkfetch.registry.rkllm_read import read_file
 from rkfetch.registry.versions import Version
-from rkllm_files import container, kv, kv_array, rkllm_bytes, tensor
+from rkllm_files import MAGIC, container, kv, kv_array, rkllm_bytes, tensor
 
 if TYPE_CHECKING:
     from rkfetch.registry.rkllm import RkllmFacts
@@ -288,7 +289,8 @@ def test_a_damaged_key_leaves_what_came_before_and_the_trailer(facts_of: Any) ->
     assert facts.architecture == "qwen2"
     assert facts.toolkit == Version("1.2.3")
     assert facts.toolkit_origin is Origin.TRAILER
-    assert facts.complete is None
+    assert facts.complete is False
+    assert facts.refused == facts.problems[0]
     assert not facts.all_keys_read
     assert facts.not_read == (
         "platform",
@@ -299,6 +301,26 @@ def test_a_damaged_key_leaves_what_came_before_and_the_trailer(facts_of: Any) ->
     )
     assert facts.problems == (
         "the name of key 13 is unreadable: not a layout that this program knows",
+    )
+
+
+def test_a_key_of_an_unknown_kind_leaves_open_whether_the_file_is_whole(facts_of: Any) -> None:
+    data = bytearray(rkllm_bytes(keys_last=True))
+    at = data.index(kv("tokenizer.ggml.bos_token_id", "u32", 0))
+    data[at + 8 + len("tokenizer.ggml.bos_token_id")] = 99
+    facts = facts_of(bytes(data))
+    assert (facts.format, facts.complete, facts.refused) == ("rkllm", None, None)
+    assert facts.problems == (
+        "tokenizer.ggml.bos_token_id has the unknown value type 99; reading stopped there",
+    )
+
+
+def test_counts_that_cannot_be_leave_nothing_of_a_model(facts_of: Any) -> None:
+    facts = facts_of(MAGIC + struct.pack("<IQQ", 3, 0, 1 << 63) + bytes(5000))
+    assert (facts.format, facts.complete) == ("unknown", False)
+    assert facts.explanation == (
+        "a file that only begins like one: "
+        "9223372036854775808 keys are claimed; known files have a few dozen"
     )
 
 
