@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import csv
 import re
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -38,8 +39,27 @@ _TABLE_NAMES = {
 _Key = tuple[str, str, Quant]
 
 
+_GROUPS_TAKE = 1.1
+"""Grouped quantisations take up to a tenth more than plain ones (benchmark.md 1.3.0, RK3576)."""
+
+
 def measured_memory(model: str, platform: Platform, quant: Quant) -> MemoryNeed | None:
     """Return the figure for this model, platform and quantisation; None where nobody measured.
+
+    Where only the quantisation without groups was measured, the figure is an estimate from that.
+    """
+    need = _measured(model, platform, quant)
+    if need is not None or not quant.group:
+        return need
+    plain = _measured(model, platform, replace(quant, group=0))
+    if plain is None:
+        return None
+    size_bytes = round(plain.size_bytes * _GROUPS_TAKE)
+    return replace(plain, size_bytes=size_bytes, measured=False, tokens_per_s=None)
+
+
+def _measured(model: str, platform: Platform, quant: Quant) -> MemoryNeed | None:
+    """Return the figure for exactly this build.
 
     Weights of one size take the same memory whether they were trained to chat or not, so the
     ending that says so may be missing. A figure for the model's full name is preferred, then the

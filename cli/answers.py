@@ -97,13 +97,17 @@ def attributes_json(artifact: Artifact) -> dict[str, Any]:
         attribute = artifact.attribute(name)
         origin = attribute.origin
         value[name] = {
-            "value": attribute.value,
+            "value": _typed(name, attribute.value),
             "origin": origin.value if origin else None,
             "confidence": origin.confidence if origin and not attribute.disputed else None,
         }
         if attribute.disputed:
             value[name]["disputed"] = list(attribute.contenders)
     return value
+
+
+def _typed(name: str, value: str | None) -> str | int | None:
+    return int(value) if value is not None and name in {"context", "npu_cores"} else value
 
 
 def reason_json(reason: Reason) -> dict[str, Any]:
@@ -115,11 +119,12 @@ def _rejected_json(candidate: Candidate) -> dict[str, Any]:
     refusal = candidate.refusal
     assert refusal is not None  # only refused candidates come here
     return {
+        "source": candidate.artifact.source,
         "repo": candidate.artifact.repo,
-        "path": candidate.artifact.path,
+        "path": candidate.artifact.path or None,
         "reason": refusal.rule,
         "text": refusal.text,
-        "source": refusal.source,
+        "page": refusal.source,
     }
 
 
@@ -197,18 +202,33 @@ _TIGHT = "it fits only just: close other programs, and expect little room for an
 def choice_lines(candidate: Candidate) -> Iterator[str]:
     """Say what was chosen and why, for people."""
     artifact = candidate.artifact
-    yield safe(artifact.name)
-    yield f"  {build_words(candidate)}"
+    yield f"  {safe(artifact.name)}"
+    yield from wrapped(build_words(candidate), lead="    ")
     for reason in candidate.verdict.reasons:
-        yield from reason_lines(reason, lead=f"  {candidate.verdict.level.value}: ")
+        yield from reason_lines(reason, lead=f"    {_word(reason)}: ")
+    for warning in _warnings(candidate):
+        yield from wrapped(warning, lead="    warning: ")
+
+
+def _warnings(candidate: Candidate) -> Iterator[str]:
+    """Say what speaks against a build that is taken all the same."""
     if candidate.fit is Fit.TIGHT:
-        yield f"  warning: {_TIGHT}"
+        yield _TIGHT
+    if candidate.fit is Fit.TOO_LARGE and candidate.refusal is None:
+        yield "it is too large for this board's memory (taken because of --force)"
     for name in ("toolkit", "platform", "quant"):
-        for weaker in artifact.attribute(name).overruled:
+        for weaker in candidate.artifact.attribute(name).overruled:
             yield (
-                f"  warning: its {weaker.origin.value} says {name} {safe(weaker.value)}, which "
-                "stronger evidence contradicts"
+                f"its {weaker.origin.value} says {name} {weaker.value}, which stronger evidence "
+                "contradicts"
             )
+
+
+def _word(reason: Reason) -> str:
+    """Return the word that a reason stands behind."""
+    if reason.rule == "memory":
+        return "memory"
+    return reason.level.value if reason.level is not None else "note"
 
 
 def reason_lines(reason: Reason, *, lead: str) -> Iterator[str]:
@@ -255,25 +275,15 @@ def _candidate_lines(candidate: Candidate, *, mark: str) -> Iterator[str]:
     yield f"{mark} {paint(safe(_source_prefix(artifact) + artifact.repo), 'bold')}"
     yield f"    {safe(artifact.path)}"
     yield from wrapped(build_words(candidate), lead="    ")
-    word = f"    {_word(candidate)}: "
     for reason in candidate.reasons:
-        lines = list(reason_lines(reason, lead=word))
-        yield lines[0].replace(_word(candidate), _painted(candidate), 1)
+        refused = reason is candidate.refusal and reason.level is None
+        word = "not used" if refused else _word(reason)
+        lines = list(reason_lines(reason, lead=f"    {word}: "))
+        colour = _PAINT[reason.level] if reason.level is not None else "dim"
+        yield lines[0].replace(word, paint(word, colour), 1)
         yield from lines[1:]
-        word = " " * len(word)
-    if candidate.fit is Fit.TIGHT:
-        yield from wrapped(f"warning: {_TIGHT}", lead="    ")
-
-
-def _word(candidate: Candidate) -> str:
-    """Return the word that a build's reasons stand behind."""
-    if candidate.refusal is not None and candidate.refusal.level is None:
-        return "not used"
-    return candidate.verdict.level.value
-
-
-def _painted(candidate: Candidate) -> str:
-    return paint(_word(candidate), _PAINT[candidate.verdict.level])
+    for warning in _warnings(candidate):
+        yield from wrapped(warning, lead="    warning: ")
 
 
 def _source_prefix(artifact: Artifact) -> str:
@@ -287,26 +297,27 @@ _BRIEF = {"platform", "gone", "role", "unnamed"}
 def _refused_lines(refused: tuple[Candidate, ...]) -> Iterator[str]:
     brief: dict[str, list[Candidate]] = {}
     for candidate in refused:
-        rule = candidate.refusal.rule if candidate.refusal else ""
-        if rule in _BRIEF:
-            brief.setdefault(rule, []).append(candidate)
+        if candidate.refusal is not None and candidate.refusal.rule in _BRIEF:
+            brief.setdefault(_brief_title(candidate), []).append(candidate)
         else:
             yield from _candidate_lines(candidate, mark="-")
-    for candidates in brief.values():
+    for title, candidates in brief.items():
         yield ""
-        yield f"- {_brief_title(candidates)}:"
+        count = f"{len(candidates)} build" + ("" if len(candidates) == 1 else "s")
+        yield from wrapped(f"{count} {title}:", lead="- ")
         for candidate in candidates:
             artifact = candidate.artifact
             yield f"    {_source_prefix(artifact)}{safe(artifact.name)}"
 
 
-def _brief_title(candidates: list[Candidate]) -> str:
-    refusal = candidates[0].refusal
+def _brief_title(candidate: Candidate) -> str:
+    """Return what builds have in common that are only named; they are grouped by it."""
+    refusal, artifact = candidate.refusal, candidate.artifact
     assert refusal is not None  # only refused candidates come here
-    count = f"{len(candidates)} build" + ("" if len(candidates) == 1 else "s")
     if refusal.rule == "platform":
-        socs = sorted({c.artifact.platform.value for c in candidates if c.artifact.platform})
-        return f"{count} for another SoC ({', '.join(socs)})"
+        return f"for another SoC ({artifact.platform.value if artifact.platform else 'unknown'})"
+    if refusal.rule == "unnamed" and artifact.source == "huggingface":
+        return "in repositories whose files `rkfetch catalog update` would list"
     if refusal.rule == "unnamed":
-        return f"{count} in repositories whose files `rkfetch catalog update` would list"
-    return f"{count}, {safe(refusal.text)}"
+        return f"in repositories of {artifact.source}, whose files are not known"
+    return refusal.text

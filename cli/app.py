@@ -37,6 +37,9 @@ GROUPS = {
     }
 }
 
+PLANNED = {"outdated", "convert", "import", "export", "push", "lock", "sync", "diagnose", "browse"}
+"""Words that will be commands, so that none of them is looked for as a model."""
+
 _OWN_OPTIONS = {"--help", "-h", "--version", "--install-completion", "--show-completion"}
 
 _HELP = """Put the .rkllm model on your Rockchip board that its runtime will load.
@@ -67,6 +70,8 @@ def with_default_command(args: list[str]) -> list[str]:
     first = args[0]
     if first.startswith("-"):
         return args if first in _OWN_OPTIONS else ["fetch", *args]
+    if first in PLANNED:
+        raise UsageError(f"`rkfetch {first}` does not exist yet", hint="see `rkfetch --help`")
     near = difflib.get_close_matches(first, [*COMMANDS, *GROUPS], n=1, cutoff=0.75)
     if near and not any(c.isdigit() for c in first):
         raise UsageError(

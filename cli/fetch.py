@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -17,6 +19,8 @@ from .question import Question, asks  # noqa: TC001 - asks evaluates the annotat
 
 if TYPE_CHECKING:
     from rkfetch.catalog.answer import Answer
+    from rkfetch.catalog.database import Catalog
+    from rkfetch.registry.http import Http
 
 OutputOption = Annotated[
     str | None,
@@ -58,12 +62,16 @@ def fetch_command(
     from .progress import for_output
 
     progress = for_output(json_lines=question.as_json, quiet=quiet)
+    # With --json, stderr carries progress as JSON lines, and nothing that is none.
+    silent = quiet or question.as_json
     network = open_network(offline=question.offline, patient=True)
     with open_catalog(quiet=quiet) as catalog, network as http:
         answer = question.answer(catalog, http)
         store = Store(home())
         try:
-            if not quiet and answer.choice is not None:
+            if answer.choice is None and not silent:
+                question, answer = _ask_about_risk(question, answer, catalog, http)
+            elif answer.choice is not None and not silent:
                 _announce(answer)
             got = get(
                 catalog,
@@ -81,7 +89,7 @@ def fetch_command(
             raise
         finally:
             progress.close()
-    if not quiet:
+    if not silent:
         _conclude(got.action, got.installed.record.size_bytes, got.resumed_from)
     if question.as_json:
         value = answer_json(answer, action=got.action, candidate=got.candidate)
@@ -95,12 +103,30 @@ def fetch_command(
         emit(str(path))
 
 
+def _ask_about_risk(
+    question: Question, answer: Answer, catalog: Catalog, http: Http | None
+) -> tuple[Question, Answer]:
+    """At a terminal, offer a build that is known to misbehave rather than none."""
+    if not (sys.stdin is not None and sys.stdin.isatty() and sys.stderr.isatty()):
+        return question, answer
+    daring = replace(question, allow_risky=True)
+    risky = daring.answer(catalog, http)
+    if risky.choice is None:
+        return question, answer
+    _announce(risky)
+    # Not typer.confirm: it writes a space to stdout, where only the path may stand.
+    say("Take it all the same? [y/N]")
+    if sys.stdin.readline().strip().lower() in {"y", "yes"}:
+        return daring, risky
+    return question, answer
+
+
 def _announce(answer: Answer) -> None:
     """Say before anything long begins what was chosen and why."""
     say(f"{safe(answer.model or answer.reference.text)} for {target_words(answer.target)}:")
     if answer.choice is not None:
         for line in choice_lines(answer.choice):
-            say(f"  {line}")
+            say(line)
     from rkfetch.registry.refuse import passed_over
 
     for avoided in passed_over(answer.resolution):
@@ -112,12 +138,11 @@ def _announce(answer: Answer) -> None:
 def _warn_of_what_was_allowed(answer: Answer) -> None:
     choice = answer.choice
     if answer.target.runtime is None:
-        say(
-            "warning: the board's runtime version is not known, so nothing promises that this "
-            "file loads; say --runtime X.Y.Z"
-        )
+        unknown = "the board's runtime version is not known, so nothing promises that this loads"
+        for line in wrapped(f"{unknown}; say --runtime X.Y.Z", lead="warning: "):
+            say(line)
     elif choice is not None and choice.verdict.level is Level.RISKY:
-        say("warning: this pair was seen to misbehave (taken because of --allow-risky)")
+        say("warning: this pair was seen to misbehave (it is taken all the same)")
     elif choice is not None and choice.verdict.level is Level.UNKNOWN:
         say("warning: nothing promises that this loads (taken because of --allow-unverified)")
 
@@ -152,7 +177,7 @@ def resolve_command(question: Question, *, quiet: options.QuietOption = False) -
     except RkfetchError as error:
         error.answer = answer_json(answer, action="none", candidate=None)
         raise
-    if not quiet:
+    if not (quiet or question.as_json):
         _announce(answer)
     if question.as_json:
         from rkfetch.registry.fetch import installed
@@ -198,7 +223,7 @@ def _say_what_next(answer: Answer) -> None:
     try:
         answer.require()
     except RkfetchError as error:
-        if error.hint:
-            say(f"hint: {safe(error.hint, limit=2000)}")
+        for line in wrapped(error.hint or "", lead="hint: "):
+            say(line)
     else:
         say(f"To get it: rkfetch {safe(answer.reference.text)} (with the same options)")

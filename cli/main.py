@@ -55,9 +55,6 @@ def _run(args: list[str], *, debug: bool) -> int:
     except Interrupted as stop:
         say(f"interrupted ({stop.name}); the same command goes on with what is there")
         return INTERRUPTED
-    except BrokenPipeError:
-        # The reader (`| head`) has seen enough; nothing can be said to it any more.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except RkfetchError as error:
         return _report(error, args, debug=debug)
     except Exception as error:  # noqa: BLE001 - the last line before the user
@@ -90,7 +87,7 @@ def _report(error: RkfetchError, args: Sequence[str], *, debug: bool) -> int:
 
         for line in traceback.format_exc().splitlines():
             say(safe(line, limit=2000))
-    if "--json" in args:
+    if "--json" in args and sys.stdout is not None:
         emit_json({**(error.answer or {}), "status": "error", "error": error_json(error)})
     say_error(error)
     return error.exit_code

@@ -13,10 +13,10 @@ import sys
 import unicodedata
 from typing import TYPE_CHECKING, Any
 
+from rkfetch.registry.errors import RkfetchError
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
-
-    from rkfetch.registry.errors import RkfetchError
 
 SCHEMA_VERSION = 1
 
@@ -37,13 +37,27 @@ def emit(text: str) -> None:
     """Write one line of the answer to stdout.
 
     A path goes out with the bytes that it has on the disk, whatever the locale can show.
+
+    Raises:
+        RkfetchError: stdout is closed or full.
+        SystemExit: its reader (``| head``) has seen enough, which is no failure.
     """
+    if sys.stdout is None:
+        raise RkfetchError("the answer cannot be written: stdout is closed")
     try:
-        sys.stdout.write(text + "\n")
-    except UnicodeEncodeError:
+        try:
+            sys.stdout.write(text + "\n")
+        except UnicodeEncodeError:
+            sys.stdout.flush()
+            sys.stdout.buffer.write(_bytes_of(text) + b"\n")
         sys.stdout.flush()
-        sys.stdout.buffer.write(_bytes_of(text) + b"\n")
-    sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise SystemExit(0) from None
+    except OSError as error:
+        # What is still buffered would fail again when the interpreter ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise RkfetchError(f"the answer cannot be written: {error.strerror}") from error
 
 
 def _bytes_of(text: str) -> bytes:
@@ -60,6 +74,8 @@ def emit_json(value: Mapping[str, Any]) -> None:
 
 def say(text: str = "") -> None:
     """Talk to the person: one line on stderr."""
+    if sys.stderr is None:
+        return
     try:
         sys.stderr.write(text + "\n")
     except UnicodeEncodeError:

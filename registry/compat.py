@@ -136,7 +136,7 @@ PAIR_RULES = (
     PairRule(
         rule="eos-unreported",
         toolkit=("1.1.0b0", "1.3.0b0"),
-        runtime=("1.3.1b0", "99"),
+        runtime=("1.3.1b0", "1.4.0b0"),
         model=None,
         level=Level.UNKNOWN,
         text="on runtime 1.3.0 files of toolkits before 1.3.0 may never stop; whether runtime "

@@ -7,17 +7,18 @@ asked again with X and found a build.
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from .compat import Level
+from .compat import DRIVER_ADVISED, Level, judge_pair
 from .errors import IncompatibleError, MemoryFitError, UsageError
+from .model import Availability
 from .resolve import Policy, resolve
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from .errors import RkfetchError
-    from .model import Artifact, Target
+    from .model import Artifact, Quant, Target
     from .resolve import Candidate, Measured, Resolution
     from .versions import Version
 
@@ -41,7 +42,7 @@ def refuse(name: str, resolution: Resolution, *, measured: Measured | None = Non
     ]
     if nearest is not None and nearest.rule == "runtime-unknown":
         return UsageError(
-            f"which runtime will load {name}? No librkllmrt was found here and --runtime was not "
+            f"which runtime will load {name}? No librkllmrt was found here, and --runtime was not "
             "given",
             cause=[_what_exists(refused), *causes[1:]],
             hint="say --runtime X.Y.Z (on the board: `rkfetch doctor`, or the first line that the "
@@ -91,31 +92,32 @@ def _what_exists(refused: Sequence[Candidate]) -> str:
             said = "/".join(str(t) for t in candidate.artifact.toolkits) or "unknown"
             toolkits[said] = toolkits.get(said, 0) + 1
     counted = ", ".join(f"{_builds(n)} of toolkit {t}" for t, n in sorted(toolkits.items()))
-    return f"there are {counted}; a file needs a runtime that is not older than its toolkit"
+    return f"known: {counted}; a file needs a runtime that is not older than its toolkit"
 
 
 # --- why not, counted --------------------------------------------------------------------------
 
 _GROUPS = {
     "platform": "for another SoC",
-    "platform-unknown": "of an unknown SoC",
+    "platform-unknown": "for a SoC that is not known",
     "quant-wanted": "of another quantisation",
-    "newer-than-runtime": "newer than the runtime, which would refuse them",
+    "newer-than-runtime": "newer than the runtime accepts",
     "format-1.0": "of toolkit 1.0.x, which runtimes from 1.1.0 on refuse",
     "format-1.0.0": "of toolkit 1.0.0, which later runtimes refuse",
     "toolkit-unknown": "of an unknown toolkit version",
     "toolkit-disputed": "of a disputed toolkit version",
-    "context": "with a smaller context limit",
-    "context-unknown": "with an unknown context limit",
-    "manual": "known, but can only be fetched by hand",
+    "context": "of a smaller context limit",
+    "context-unknown": "of an unknown context limit",
+    "manual": "known but not downloadable by rkfetch",
     "unnamed": "in repositories whose files are not listed yet",
-    "gone": "renamed or removed upstream",
-    "rejected": "rejected, because their content is not what it claims",
+    "gone": "renamed, replaced or removed upstream",
+    "rejected": "rejected: their content is not what they claim",
     "memory": "too large",
     "role": "adapters or parts, not models",
     "eos": "risky",
     "driver": "hindered by the NPU driver",
 }
+"""What builds that one rule refused are, so that "N builds" can stand before it."""
 
 
 def _causes(refused: Sequence[Candidate]) -> list[str]:
@@ -125,8 +127,9 @@ def _causes(refused: Sequence[Candidate]) -> list[str]:
         if candidate.refusal is not None:
             grouped.setdefault(candidate.refusal.rule, []).append(candidate)
     causes = [_cause(rule, items) for rule, items in list(grouped.items())[:_MAX_CAUSES]]
-    if refused and refused[0].refusal is not None and refused[0].refusal.rule != "platform":
-        causes.append(f"nearest: {_describe(refused[0])}")
+    nearest = next((c for c in refused if c.artifact.availability is Availability.LISTED), None)
+    if nearest is not None and nearest.refusal is not None and nearest.refusal.rule != "platform":
+        causes.append(f"nearest: {_describe(nearest)}")
     return causes
 
 
@@ -138,7 +141,7 @@ def _cause(rule: str, items: list[Candidate]) -> str:
     source = f" ({reason.source})" if reason.source else ""
     if what is None:
         return f"{_builds(len(items))}: {reason.text}{source}"
-    line = f"{_builds(len(items))} {'is' if len(items) == 1 else 'are'} {what}"
+    line = f"{_builds(len(items))} {what}"
     common = _COMMON.get(rule)
     if common is not None:
         return f"{line}: {', '.join(sorted({common(c.artifact) for c in items}))}"
@@ -154,7 +157,7 @@ _COMMON: dict[str, Callable[[Artifact], str]] = {
     "context": lambda a: str(a.context or "unknown"),
 }
 """What to tell of all builds that one rule refused."""
-_TELLING = {"toolkit-disputed", "memory", "eos", "driver", "rejected", "manual"}
+_TELLING = {"toolkit-disputed", "memory", "eos", "driver"}
 """Rules whose own sentence says more than the group's."""
 
 
@@ -174,26 +177,29 @@ def _builds(count: int) -> str:
 
 
 def _hint(resolution: Resolution, measured: Measured | None) -> str | None:
-    refused, target = resolution.refused, resolution.target
+    """Join the ways out, each of which was tried on the resolver first."""
+    target = resolution.target
+    artifacts = [c.artifact for c in resolution.refused]
+
+    def helps(policy: Policy | None = None, **changes: Any) -> bool:
+        again = resolve(artifacts, replace(target, **changes), policy=policy, measured=measured)
+        return again.choice is not None
+
     hints = []
-    runtime = _runtime_that_helps(resolution, measured)
+    runtime = _runtime_that_helps(artifacts, target, helps)
     if runtime is not None:
-        hints.append(f"update the board's runtime to {runtime}")
-    if any(c.refusal and c.refusal.level is Level.RISKY for c in refused):
-        hints.append("take a risky build knowingly with --allow-risky")
-    if _nearness_of(refused, Level.UNKNOWN):
+        newer = target.runtime is not None and runtime > target.runtime
         hints.append(
-            "take a build of which not enough is known with --allow-unverified (online, rkfetch "
-            "reads such files' headers first)"
+            f"update the board's runtime to {runtime}" if newer else f"use runtime {runtime}"
         )
-    grouped = _grouped_quants(refused, target)
-    if grouped:
-        hints.append(f"ask for {' or '.join('@' + q for q in grouped)} instead")
-    if target.runtime is not None and any(
-        c.refusal and c.refusal.rule == "unnamed" for c in refused
-    ):
+    if target.driver is not None and helps(driver=None):
+        hints.append(f"update the NPU driver to {DRIVER_ADVISED}")
+    if target.quant is not None and (other := _quant_that_fits(artifacts, target, measured)):
+        hints.append(f"ask for @{other} instead")
+    if any(c.refusal and c.refusal.rule == "unnamed" for c in _on_hub(resolution)):
         hints.append("`rkfetch catalog update` lists repositories that were not looked into yet")
-    if target.runtime is not None:
+    hints += _flags(helps)
+    if target.runtime is not None and _conversion_fits(target.runtime, artifacts):
         hints.append(
             f"convert the model with rkllm-toolkit {target.runtime} for {target.platform.value} "
             "on an x86_64 Linux PC"
@@ -201,35 +207,43 @@ def _hint(resolution: Resolution, measured: Measured | None) -> str | None:
     return "; or ".join(hints) if hints else None
 
 
-def _runtime_that_helps(resolution: Resolution, measured: Measured | None) -> Version | None:
-    """Return the oldest newer runtime with which a build would be chosen, found by asking."""
-    target = resolution.target
+def _flags(helps: Callable[..., bool]) -> list[str]:
+    """Return the option that would let a build through, if one does."""
+    if helps(Policy(allow_risky=True)):
+        return ["take a build that is known to misbehave with --allow-risky"]
+    if helps(Policy(allow_unverified=True)):
+        return ["take a build of which not enough is known with --allow-unverified"]
+    if helps(Policy(allow_risky=True, allow_unverified=True)):
+        return ["take a build at your own risk with --allow-risky --allow-unverified"]
+    return []
+
+
+def _on_hub(resolution: Resolution) -> list[Candidate]:
+    """Return what `rkfetch catalog update` looks at."""
+    return [c for c in resolution.refused if c.artifact.source == "huggingface"]
+
+
+def _conversion_fits(runtime: Version, artifacts: Sequence[Artifact]) -> bool:
+    """Tell whether the runtime's own toolkit would make a file that behaves."""
+    models = {a.model for a in artifacts}
+    return all(judge_pair(runtime, runtime, model).level is Level.EXACT for model in models)
+
+
+def _runtime_that_helps(
+    artifacts: Sequence[Artifact], target: Target, helps: Callable[..., bool]
+) -> Version | None:
+    """Return the oldest newer runtime with which a build would be chosen, else an older one."""
     if target.runtime is None:
         return None
-    artifacts = [c.artifact for c in resolution.refused]
-    newer = {t for a in artifacts for t in a.toolkits if t > target.runtime}
-    for runtime in sorted(newer):
-        again = resolve(
-            artifacts, replace(target, runtime=runtime), policy=Policy(), measured=measured
-        )
-        if again.choice is not None:
-            return runtime
-    return None
+    known = sorted({t for a in artifacts for t in a.toolkits})
+    newer = [t for t in known if t > target.runtime]
+    older = [t for t in reversed(known) if t < target.runtime]
+    return next((t for t in [*newer, *older] if helps(runtime=t)), None)
 
 
-def _nearness_of(refused: Sequence[Candidate], level: Level) -> bool:
-    return any(
-        c.refusal is not None and c.refusal.level is level and c.refusal.rule != "platform-unknown"
-        for c in refused
-    )
-
-
-def _grouped_quants(refused: Sequence[Candidate], target: Target) -> list[str]:
-    """Return other quantisations of this SoC that would be chosen if they were asked for."""
-    if target.quant is None:
-        return []
-    free = replace(target, quant=None)
-    choice = resolve([c.artifact for c in refused], free).choice
-    if choice is None or choice.artifact.quant is None:
-        return []
-    return [str(choice.artifact.quant)]
+def _quant_that_fits(
+    artifacts: Sequence[Artifact], target: Target, measured: Measured | None
+) -> Quant | None:
+    """Return the quantisation that would be chosen if none was asked for."""
+    choice = resolve(artifacts, replace(target, quant=None), measured=measured).choice
+    return choice.artifact.quant if choice is not None else None

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol
 
 from .compat import Level, Reason, judge, runtime_risks
-from .memory import Fit, estimate, fit
+from .memory import Fit, estimate, fit, for_context
 from .model import Availability, Origin, Platform
 
 if TYPE_CHECKING:
@@ -140,7 +140,7 @@ def memory_need(artifact: Artifact, target: Target, measured: Measured | None) -
     if measured is not None and quant is not None and model is not None:
         figure = measured(model, artifact.platform or target.platform, quant)
         if figure is not None:
-            return figure
+            return for_context(figure, artifact.context)
     return estimate(artifact)
 
 

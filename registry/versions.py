@@ -42,10 +42,10 @@ def parse_version(text: str, *, what: str = "version") -> Version:
         UsageError: ``text`` is no version; the message quotes it and names ``what`` it was for.
     """
     version = as_version(text)
-    if version is None:
+    if version is None or len(version.release) < 3:
         raise UsageError(
-            f"{what} '{text}' is not a version",
-            cause=["a version has two to four numbers and perhaps a beta, like 1.2.3 or 1.2.1b1"],
+            f"{what} '{text}' is not a whole version",
+            cause=["a version has three numbers and perhaps a beta, like 1.2.3 or 1.2.1b1"],
             hint="`rkfetch doctor` on the board shows the installed versions",
         )
     return version

@@ -6,6 +6,8 @@ The numbers are those of the project's list of scenarios.
 from __future__ import annotations
 
 import hashlib
+import os
+import pty
 import signal
 import subprocess
 import sys
@@ -16,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from boards import device_tree, library, memory, put, rock_4d
 from e2e.world import OTHER, QWEN, RKFETCH, SIZE, W4
 from hub.faults import JSON_ERROR, LOGIN_PAGE, POINTER
 from hub.server import Fault
@@ -76,6 +79,39 @@ def test_o_places_a_link_and_never_downloads_again(qwen: World, tmp_path: Path) 
     assert qwen.hub.data_bytes() == 0
 
 
+def test_1_on_a_board_nothing_needs_to_be_said(qwen: World, tmp_path: Path) -> None:
+    board = rock_4d(tmp_path / "board", runtime="1.2.3", driver="0.9.8")
+    answer = qwen.run("qwen2.5-1.5b", "--json", RKFETCH_SYSROOT=str(board)).json
+    target = answer["target"]
+    assert (target["platform"], target["runtime"], target["driver"]) == ("rk3576", "1.2.3", "0.9.8")
+    assert target["memory_bytes"] > 3_000_000_000
+    assert answer["action"] == "downloaded"
+
+
+def test_1_on_a_board_of_another_chip_its_own_build_is_taken(qwen: World, tmp_path: Path) -> None:
+    done = qwen.run("qwen2.5-1.5b", RKFETCH_SYSROOT=str(nanopi_r6s(tmp_path / "board")))
+    assert done.code == 0, done.err
+    assert done.out.endswith("_RK3588_w8a8.rkllm\n")
+
+
+def nanopi_r6s(root: Path) -> Path:
+    """An RK3588S board with runtime 1.2.3."""
+    device_tree(root, "FriendlyElec NanoPi R6S", "friendlyelec,nanopi-r6s", "rockchip,rk3588s")
+    put(root, "usr/lib/librkllmrt.so", library("1.2.3"))
+    memory(root, 8_000_000, 7_000_000)
+    return root
+
+
+def test_1_off_a_board_a_missing_runtime_is_said_not_guessed(qwen: World) -> None:
+    done = qwen.run("qwen2.5-1.5b")
+    assert (done.code, done.out) == (2, "")
+    assert "--runtime" in done.err
+    assert qwen.hub.data_bytes() == 0
+    taken = qwen.run("qwen2.5-1.5b", "--allow-unverified")
+    assert taken.code == 0
+    assert "warning: the board's runtime version is not known" in " ".join(taken.err.split())
+
+
 # --- 2. only other chips ------------------------------------------------------------------------
 
 
@@ -85,7 +121,7 @@ def test_2_builds_for_another_chip_are_counted_and_not_touched(world: World) -> 
     world.update()
     done = world.run("qwen2.5-1.5b", *HERE)
     assert (done.code, done.out) == (3, "")
-    assert "builds are for another SoC: rk3588" in done.err
+    assert "builds for another SoC: rk3588" in done.err
     assert world.models() == world.partials() == []
     assert world.hub.data_bytes() == 0
     answer = world.run("qwen2.5-1.5b", *HERE, "--json").json
@@ -101,7 +137,7 @@ def test_2_builds_for_another_chip_are_counted_and_not_touched(world: World) -> 
 def test_3_a_newer_file_is_refused_with_both_ways_out(qwen: World) -> None:
     done = qwen.run("qwen2.5-1.5b", "--runtime", "1.2.1")
     assert done.code == 3
-    assert "2 builds are newer than the runtime" in done.err
+    assert "2 builds newer than the runtime" in done.err
     hint = " ".join(done.err.split())
     assert "update the board's runtime to 1.2.3" in hint
     assert "convert the model with rkllm-toolkit 1.2.1" in hint
@@ -125,6 +161,27 @@ def test_3_only_risky_builds_are_refused_unless_allowed(qwen: World) -> None:
     taken = qwen.run("qwen2.5-1.5b", "--runtime", "1.3.0", "--allow-risky")
     assert taken.code == 0
     assert "warning" in taken.err
+
+
+@pytest.mark.parametrize(("said", "code"), [("y\n", 0), ("\n", 3)])
+def test_3_at_a_terminal_a_risky_build_is_offered(qwen: World, said: str, code: int) -> None:
+    mine, theirs = pty.openpty()
+    process = subprocess.Popen(
+        [str(RKFETCH), "qwen2.5-1.5b", "--runtime", "1.3.0"],
+        env={**qwen.env, "TERM": "dumb"},
+        stdin=theirs,
+        stdout=subprocess.PIPE,
+        stderr=theirs,
+        text=True,
+    )
+    os.write(mine, said.encode())
+    out, _ = process.communicate(timeout=60)
+    os.close(theirs)
+    shown = os.read(mine, 1 << 16).decode()
+    os.close(mine)
+    assert process.returncode == code, shown
+    assert "Take it all the same?" in shown
+    assert bool(out) == (code == 0)
 
 
 def test_3_the_known_bad_model_is_named(world: World) -> None:
@@ -522,12 +579,21 @@ def test_13_no_home_no_terminal_locale_c(qwen: World) -> None:
 
 
 def test_a_reader_that_leaves_early_is_no_error(qwen: World) -> None:
-    command = f"{RKFETCH} explain qwen2.5-1.5b --runtime 1.2.3 | head -1; echo ${{PIPESTATUS[0]}}"
+    command = f"{RKFETCH} show qwen2.5-1.5b | head -1; echo ${{PIPESTATUS[0]}}"
     done = subprocess.run(
         ["bash", "-c", command], env=qwen.env, check=True, capture_output=True, text=True
     )
     assert "Traceback" not in done.stderr
-    assert done.stdout.splitlines()[0].startswith("qwen2.5-1.5b is")
+    assert done.stdout.splitlines()[-1] == "0"
+    full = subprocess.run(
+        ["bash", "-c", f"{RKFETCH} explain qwen2.5-1.5b --runtime 1.2.3 >/dev/full; echo $?"],
+        env=qwen.env,
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    assert full.stdout == "1\n"
+    assert "the answer cannot be written" in full.stderr
 
 
 def test_the_module_runs_as_the_command_does(qwen: World) -> None:

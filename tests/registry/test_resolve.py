@@ -183,8 +183,8 @@ def test_a_newer_file_is_refused_with_count_nearest_and_both_ways_out() -> None:
     assert isinstance(error, IncompatibleError)
     assert error.message == "no build of m-1b runs on rk3576 with runtime 1.1.4"
     assert error.cause == (
-        "2 builds are newer than the runtime, which would refuse them: toolkit 1.2.3",
-        "1 build is for another SoC: rk3588",
+        "2 builds newer than the runtime accepts: toolkit 1.2.3",
+        "1 build for another SoC: rk3588",
         "nearest: someone/M-1B-RKLLM/a.rkllm (w4a16, toolkit 1.2.3)",
     )
     assert error.hint == (
@@ -217,5 +217,30 @@ def test_a_hint_to_update_is_only_given_where_it_helps() -> None:
     error = refuse("m-1b", resolve([build()], Target(runtime=Version("1.3.0"))))
     assert error.hint is not None
     assert "update" not in error.hint
+    assert "use runtime 1.2.3" in error.hint
     assert "--allow-risky" in error.hint
     assert any("rknn-llm/issues/534" in line for line in error.cause)
+
+
+def test_no_conversion_is_advised_that_would_misbehave() -> None:
+    """On runtime 1.2.3 every DeepSeek-R1-Distill-Qwen answers garbage, also a new conversion."""
+    model = "DeepSeek-R1-Distill-Qwen-1.5B"
+    resolution = resolve([build(model=model)], Target(runtime=Version("1.2.3")))
+    hint = refuse("deepseek-r1-1.5b", resolution).hint
+    assert hint is not None
+    assert "convert" not in hint
+    assert "--allow-risky" in hint
+
+
+def test_flags_are_advised_only_where_they_are_enough() -> None:
+    unknown = build(toolkit=None, model="DeepSeek-R1-Distill-Qwen-1.5B")
+    hint = refuse("m", resolve([unknown], Target(runtime=Version("1.2.3")))).hint
+    assert hint is not None
+    assert "--allow-risky --allow-unverified" in hint
+
+
+def test_an_old_driver_is_what_gets_updated() -> None:
+    target = Target(runtime=Version("1.2.3"), driver=Version("0.8.2"))
+    hint = refuse("m", resolve([build(quant="w8a8")], target)).hint
+    assert hint is not None
+    assert hint.startswith("update the NPU driver to 0.9.8")
