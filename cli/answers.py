@@ -234,7 +234,8 @@ def _word(reason: Reason) -> str:
 def reason_lines(reason: Reason, *, lead: str) -> Iterator[str]:
     """Write a reason, wrapped, its source on a line of its own."""
     yield from wrapped(reason.text, lead=lead)
-    if reason.source:
+    # That the runtime's own version suits it needs no proof on the screen; JSON has it.
+    if reason.source and reason.level is not Level.EXACT:
         yield f"{' ' * len(lead)}{reason.source}"
 
 

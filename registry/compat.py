@@ -195,7 +195,8 @@ def _by_order(toolkit: Version, runtime: Version) -> Reason:
         return Reason(
             rule="same-version",
             text=f"made by toolkit {toolkit}, the runtime's own version",
-            source=None,
+            # Rockchip's own samples ask for toolkit and runtime of one version.
+            source=f"{_SDK}/tree/release-v1.2.0/examples",
             level=Level.EXACT,
         )
     if toolkit < runtime:
