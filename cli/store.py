@@ -141,7 +141,7 @@ def verify_command(
         error = store.verify(item)
         results.append((item, error))
         if not as_json:
-            emit(f"{'DAMAGED' if error else 'ok':8}{item.path}")
+            emit(f"{'DAMAGED' if error else 'ok':8}{safe(str(item.path), limit=4096)}")
     answer = {
         "files": [
             {**installed_json(item), "damaged": error is not None, "actual": _actual(error)}
@@ -200,7 +200,7 @@ def rm_command(
     for item in chosen.values():
         linked = item.path.stat().st_nlink > 1
         freed += 0 if linked else item.record.size_bytes
-        store.remove(item)
+        store.remove(item, waiting=lambda reason, _: None if quiet else say(safe(reason)))
         if linked and not quiet:
             say(f"{safe(item.path.name)} is linked elsewhere too; its room is not free yet")
     if as_json:
@@ -244,7 +244,8 @@ def gc_command(
         emit_json(_gc_json(plan, freed, dry_run=dry_run))
         return
     for leftover in plan.leftovers:
-        emit(f"{leftover.paths[0]}  {human_bytes(leftover.size_bytes)}  {safe(leftover.reason)}")
+        what = f"{leftover.paths[0]}  {human_bytes(leftover.size_bytes)}  {leftover.reason}"
+        emit(safe(what, limit=2000))
     if not quiet:
         would = f"would free {human_bytes(plan.size_bytes)}"
         say(would if dry_run else f"freed {human_bytes(freed)}")

@@ -6,6 +6,7 @@ import contextlib
 import errno
 import hashlib
 import os
+import stat
 from typing import TYPE_CHECKING
 
 from .errors import DiskSpaceError, RkfetchError, UsageError
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
 BLOCK_BYTES = 1 << 20
 _FULL = {errno.ENOSPC, errno.EDQUOT}
 _FORBIDDEN = {errno.EACCES, errno.EPERM, errno.EROFS}
+_LONGEST_NOTE = 1 << 20
+"""Bytes of a journal or a record; what is longer is none of ours."""
+_REMOVE_IT = "rkfetch follows no links in its own folder: remove {}, then run the command again"
 
 
 @contextlib.contextmanager
@@ -88,6 +92,69 @@ def make_directory(path: Path) -> None:
         path.mkdir(parents=True, exist_ok=True)
 
 
+def require_own(directory: Path) -> None:
+    """Check that a folder of the store, if it is there, is no link out of the store.
+
+    Raises:
+        RkfetchError: it is a link, or no folder.
+    """
+    try:
+        mode = directory.lstat().st_mode
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise RkfetchError(
+            f"{directory} cannot be used", cause=[error.strerror or str(error)]
+        ) from error
+    if not stat.S_ISDIR(mode):
+        kind = "a symbolic link" if stat.S_ISLNK(mode) else "no folder"
+        raise RkfetchError(
+            f"{directory} is {kind}",
+            hint=f"{_REMOVE_IT.format(directory)}; "
+            "to keep models elsewhere, set RKFETCH_HOME or make all of it a link",
+        )
+
+
+def open_own(path: Path) -> int:
+    """Open a file of the store for reading and writing, or make it; return its descriptor.
+
+    Raises:
+        RkfetchError: it is a link, a pipe, or known under another name too: writing to it would
+            change something that is not the store's.
+        DiskSpaceError, UsageError: as `disk_errors`.
+    """
+    flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    hint = _REMOVE_IT.format(path)
+    with disk_errors(path.parent):
+        try:
+            handle = os.open(path, flags, 0o644)
+        except OSError as error:
+            if error.errno not in {errno.ELOOP, errno.EISDIR, errno.ENXIO}:
+                raise
+            raise RkfetchError(f"{path} is no plain file", hint=hint) from error
+        status = os.fstat(handle)
+    if not stat.S_ISREG(status.st_mode) or status.st_nlink > 1:
+        os.close(handle)
+        raise RkfetchError(f"{path} is no plain file of rkfetch's own", hint=hint)
+    return handle
+
+
+def read_note(path: Path) -> bytes:
+    """Read a small file that rkfetch keeps for itself.
+
+    Raises:
+        OSError: it cannot be read, or is no plain file, or too long to be one of ours.
+    """
+    handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    with os.fdopen(handle, "rb") as file:
+        if not stat.S_ISREG(os.fstat(handle).st_mode):
+            raise OSError(errno.EINVAL, "not a plain file", str(path))
+        data = file.read(_LONGEST_NOTE + 1)
+    if len(data) > _LONGEST_NOTE:
+        raise OSError(errno.EFBIG, "too long", str(path))
+    return data
+
+
 def sync_directory(path: Path) -> None:
     """Make the names in a folder last."""
     handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
@@ -104,8 +171,9 @@ def write_durably(path: Path, data: bytes) -> None:
         OSError: it could not be written; the old file is as it was.
     """
     temporary = path.with_name(f".{path.name}.tmp")
+    temporary.unlink(missing_ok=True)
     try:
-        with temporary.open("wb") as file:
+        with temporary.open("xb") as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())

@@ -6,7 +6,7 @@ import json
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from .durable import write_durably
+from .durable import read_note, write_durably
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -39,7 +39,7 @@ class Journal:
     def read(cls, path: Path) -> Journal | None:
         """Read a journal; None if there is none that makes sense to this version."""
         try:
-            values = json.loads(path.read_bytes())
+            values = json.loads(read_note(path))
         except (OSError, ValueError, RecursionError):
             return None
         if not isinstance(values, dict) or values.pop("schema_version", None) != _SCHEMA_VERSION:

@@ -8,7 +8,7 @@ import unicodedata
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from .durable import hash_file, write_durably
+from .durable import hash_file, read_note, write_durably
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -17,7 +17,10 @@ if TYPE_CHECKING:
     from .rkllm import RkllmFacts
 
 RECORD_NAME = "record.json"
+UNKNOWN_SOURCE = "unknown"
+"""Of a file that has lost its record."""
 _SCHEMA_VERSION = 1
+_LARGEST = (1 << 63) - 1
 _LONGEST_NAME = 200
 _LONGEST_SUFFIX = 16
 _HIDDEN = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
@@ -61,7 +64,7 @@ class Record:
     def read(cls, path: Path) -> Record | None:
         """Read a record; None if it is missing, torn, or of a newer rkfetch."""
         try:
-            values = json.loads(path.read_bytes())
+            values = json.loads(read_note(path))
         except (OSError, ValueError, RecursionError):
             return None
         return cls.from_json(values)
@@ -78,7 +81,7 @@ class Record:
             not all(isinstance(value, str) for value in texts.values())
             or not all(value is None or isinstance(value, str) for value in optional.values())
             or type(size) is not int
-            or size < 0
+            or not 0 <= size <= _LARGEST
         ):
             return None
         return cls(
@@ -142,15 +145,14 @@ def attributes_of(facts: RkllmFacts) -> dict[str, dict[str, str | None]]:
 
 
 def rebuilt(path: Path, sha256: str) -> Record | None:
-    """Make a record for a file that has lost its own, by reading all of it.
+    """Make a record for a file that has lost its own, by reading all of it; None if it cannot be.
 
-    None if it is not the content that its place says, or cannot be read.
+    Other content than its place says is marked as damaged.
     """
     from .rkllm_read import read_file
 
     try:
-        if hash_file(path).hexdigest() != sha256:
-            return None
+        damaged = hash_file(path).hexdigest() != sha256
         status = path.stat()
     except OSError:
         return None
@@ -158,11 +160,12 @@ def rebuilt(path: Path, sha256: str) -> Record | None:
     return Record(
         sha256=sha256,
         size_bytes=status.st_size,
-        source="unknown",
+        source=UNKNOWN_SOURCE,
         repo="",
         path=path.name,
-        attributes=attributes_of(read_file(path)),
+        attributes={} if damaged else attributes_of(read_file(path)),
         fetched_at=fetched.isoformat(timespec="seconds"),
+        damaged=damaged,
     )
 
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from . import addresses
-from .durable import disk_errors, hash_file, make_directory, require_space
+from .durable import disk_errors, hash_file, make_directory, open_own, require_space
 from .errors import DiskSpaceError, IntegrityError
 from .failures import TransientError
 from .hub import ContentRange
@@ -182,8 +182,7 @@ class _Download:
         """Fetch what is missing, then verify all of it."""
         make_directory(self._partial.parent)
         remote = self._located()
-        with disk_errors(self._partial.parent):
-            self._handle = os.open(self._partial, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        self._handle = open_own(self._partial)
         try:
             self._take_up(Journal.read(journal_of(self._partial)))
             size = self._size or remote.size_bytes

@@ -230,6 +230,29 @@ class TestRemove:
         assert placed.exists()
 
 
+def test_a_damaged_file_that_lost_its_record_is_seen_and_can_be_removed(
+    store: Store, run: Any
+) -> None:
+    item = add(store)
+    (item.path.parent / "record.json").unlink()
+    item.path.write_bytes(b"damage")
+    assert "DAMAGED" in run("list").out
+    assert run("verify").code == 7
+    assert run("rm", item.record.sha256[:12]).code == 0
+    assert not item.path.parent.exists()
+
+
+def test_a_planted_name_cannot_reach_the_terminal(store: Store, run: Any) -> None:
+    item = add(store)
+    item.path.rename(item.path.with_name("evil\x1b[2J.rkllm"))
+    assert "\x1b" not in run("verify").out
+    (item.path.parent / "record.json").unlink()
+    item.path.with_name("evil\x1b[2J.rkllm").write_bytes(b"damage")
+    ran = run("gc", "--dry-run", "--older-than", "-0")
+    assert "is damaged" in ran.out
+    assert "\x1b" not in ran.out
+
+
 class TestGc:
     def test_dry_and_real(self, store: Store, run: Any) -> None:
         add(store)

@@ -7,8 +7,10 @@ import hashlib
 import json
 import os
 import shutil
+import threading
 import time
 import unicodedata
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -18,13 +20,11 @@ from hypothesis import strategies as st
 from downloads import small_disk
 from rkfetch.registry.errors import DiskSpaceError, IntegrityError, RkfetchError, UsageError
 from rkfetch.registry.record import Record
-from rkfetch.registry.store import Store, home, safe_file_name
+from rkfetch.registry.store import Installed, Store, home, safe_file_name
 from rkllm_files import rkllm_bytes
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-    from rkfetch.registry.store import Installed
 
 CONTENT = rkllm_bytes()
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
@@ -55,6 +55,13 @@ def add(store: Store, content: bytes = CONTENT, **values: Any) -> Installed:
     with store.writing(new.sha256):
         partial.write_bytes(content)
         return store.add(partial, new)
+
+
+def lose_record_and_content(store: Store) -> Installed:
+    item = add(store)
+    (item.path.parent / "record.json").unlink()
+    item.path.write_bytes(CONTENT[:-1] + b"x")
+    return item
 
 
 class TestHome:
@@ -137,11 +144,23 @@ class TestContent:
         assert store.find(SHA256) == rebuilt
         assert json.loads(path.read_bytes())["sha256"] == SHA256
 
-    def test_but_not_from_other_content(self, store: Store) -> None:
-        item = add(store)
-        (item.path.parent / "record.json").unlink()
-        item.path.write_bytes(CONTENT[:-1] + b"x")
-        assert store.installed() == []
+    def test_other_content_without_a_record_is_damaged_and_read_only_once(
+        self, store: Store, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        item = lose_record_and_content(store)
+        (found,) = store.installed()
+        assert (found.path, found.record.sha256, found.record.damaged) == (item.path, SHA256, True)
+        assert store.find(SHA256) is None
+        monkeypatch.setattr("rkfetch.registry.record.hash_file", None)
+        assert store.installed() == [found]
+        assert isinstance(store.verify(found), IntegrityError)
+        store.remove(found)
+        assert not item.path.parent.exists()
+
+    def test_a_size_that_no_disk_has_is_no_record(self) -> None:
+        values = record().as_json()
+        assert Record.from_json(values) == record()
+        assert Record.from_json({**values, "bytes": 1 << 63}) is None
 
     def test_a_record_survives_its_own_writing(self, tmp_path: Path) -> None:
         full = record(
@@ -189,6 +208,117 @@ class TestContent:
         assert store.find(SHA256) is None
 
 
+class TestKeys:
+    @pytest.mark.parametrize(
+        "key",
+        [
+            "",
+            "a" * 63,
+            "A" * 64,
+            "a" * 64 + "\n",
+            "/tmp/x".ljust(64, "x"),
+            "../../e".ljust(64, "x"),
+        ],
+    )
+    def test_what_is_no_digest_never_becomes_a_path(
+        self, store: Store, tmp_path: Path, key: str
+    ) -> None:
+        with pytest.raises(IntegrityError, match="is no SHA-256"):
+            store.partial(key)
+        with pytest.raises(IntegrityError), store.writing(key):
+            pass
+        partial = tmp_path / "x.partial"
+        partial.write_bytes(CONTENT)
+        evil = replace(record(), sha256=key)
+        with pytest.raises(IntegrityError):
+            store.add(partial, evil)
+        with pytest.raises(IntegrityError):
+            store.remove(Installed(path=partial, record=evil))
+        assert store.find(key) is None
+        assert partial.exists()
+        assert not store.root.exists()
+
+
+@pytest.fixture
+def outside(tmp_path: Path) -> Path:
+    """A folder of the user's that nobody may touch."""
+    folder = tmp_path / "outside"
+    folder.mkdir()
+    (folder / "precious.txt").write_text("precious")
+    return folder
+
+
+class TestPlanted:
+    def untouched(self, outside: Path) -> bool:
+        return [p.name for p in outside.iterdir()] == ["precious.txt"] and (
+            outside / "precious.txt"
+        ).read_text() == "precious"
+
+    @pytest.mark.parametrize("name", ["models", f"models/{SHA256}", "partials"])
+    def test_a_folder_that_leads_out_is_named_and_not_written_to(
+        self, store: Store, outside: Path, name: str
+    ) -> None:
+        link = store.root / name
+        link.parent.mkdir(parents=True)
+        link.symlink_to(outside)
+        with pytest.raises(RkfetchError, match="is a symbolic link") as caught:
+            add(store)
+        assert str(link) in caught.value.message
+        assert "remove" in (caught.value.hint or "")
+        assert self.untouched(outside)
+
+    @pytest.mark.parametrize("name", ["models", "partials"])
+    def test_nor_cleaned_up(self, store: Store, outside: Path, name: str) -> None:
+        store.root.mkdir()
+        (store.root / name).symlink_to(outside)
+        with pytest.raises(RkfetchError, match="is a symbolic link"):
+            store.gc_plan(older_than_days=-1)
+        assert self.untouched(outside)
+
+    def test_an_entry_that_leads_out_is_none(self, store: Store, outside: Path) -> None:
+        item = add(store)
+        elsewhere = outside.with_name("elsewhere")
+        item.path.parent.rename(elsewhere)
+        item.path.parent.symlink_to(elsewhere)
+        assert store.installed() == []
+        assert store.gc_plan(older_than_days=-1).leftovers == ()
+        with pytest.raises(RkfetchError, match="is a symbolic link"):
+            store.remove(item)
+        assert (elsewhere / "x.rkllm").exists()
+
+    def test_a_lock_that_leads_out_is_refused(self, store: Store, outside: Path) -> None:
+        (store.root / "partials").mkdir(parents=True)
+        store.partial(SHA256).with_suffix(".lock").symlink_to(outside / "precious.txt")
+        with pytest.raises(RkfetchError, match="is a symbolic link"), store.writing(SHA256):
+            pass
+        assert self.untouched(outside)
+
+    def test_a_record_is_replaced_not_written_through(self, store: Store, outside: Path) -> None:
+        item = add(store)
+        for name in ("record.json", ".record.json.tmp"):
+            path = item.path.parent / name
+            path.unlink(missing_ok=True)
+            path.symlink_to(outside / "precious.txt")
+        assert store.installed()[0].record.source == "unknown"
+        assert not (item.path.parent / "record.json").is_symlink()
+        assert self.untouched(outside)
+
+    @pytest.mark.parametrize("kind", ["pipe", "endless"])
+    def test_a_record_that_cannot_be_read_to_its_end_is_none(self, store: Store, kind: str) -> None:
+        path = add(store).path.parent / "record.json"
+        path.unlink()
+        os.mkfifo(path) if kind == "pipe" else path.write_bytes(b" " * (2 << 20))
+        assert store.installed()[0].record.source == "unknown"
+
+    def test_a_home_that_is_a_link_is_the_users_own_choice(
+        self, store: Store, outside: Path
+    ) -> None:
+        store.root.symlink_to(outside)
+        item = add(store)
+        assert (outside / "models" / SHA256 / "x.rkllm").exists()
+        store.remove(item)
+
+
 class TestVerify:
     def test_a_sound_file_is_sound(self, store: Store) -> None:
         assert store.verify(add(store)) is None
@@ -217,6 +347,29 @@ class TestRemove:
         store.remove(item)
         assert store.installed() == [other]
         assert not item.path.parent.exists()
+        store.remove(item)
+
+    def test_what_the_user_put_beside_it_stays(self, store: Store) -> None:
+        item = add(store)
+        notes = item.path.with_name("my-notes")
+        notes.mkdir()
+        store.remove(item)
+        assert store.installed() == []
+        assert notes.exists()
+
+    def test_a_fetch_of_the_same_file_is_waited_for(self, store: Store) -> None:
+        item = add(store)
+        said: list[str] = []
+        with store.writing(SHA256):
+
+            def stop(reason: str, seconds: float) -> None:
+                said.append(reason)
+                raise KeyboardInterrupt
+
+            with pytest.raises(KeyboardInterrupt):
+                store.remove(item, waiting=stop)
+        assert said == ["another rkfetch is downloading this file"]
+        assert store.find(SHA256) == item
 
 
 class TestPlace:
@@ -324,6 +477,62 @@ class TestCleaningUp:
         plan = store.gc_plan()
         assert [x.reason for x in plan.leftovers] == ["has no file in it"]
         store.gc(plan)
+        assert not item.path.parent.exists()
+
+    def test_what_is_not_rkfetchs_own_stays(self, store: Store) -> None:
+        add(store)
+        models, partials = store.root / "models", store.root / "partials"
+        mine = [
+            models / "my-folder" / "x.txt",
+            models / "notes.txt",
+            models / ("b" * 64) / "my-folder" / "x.txt",
+            partials / "thesis.partial.txt",
+            partials / f"{'c' * 64}.partial" / "x.txt",
+            partials / f".{SHA256}.thesis.tmp",
+        ]
+        for path in mine:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text("mine")
+        (models / "empty-folder").mkdir()
+        for path in store.root.rglob("*"):
+            self.age(path, 1000)
+        plan = store.gc_plan(older_than_days=0)
+        assert plan.leftovers == ()
+        assert all(path.exists() for path in mine)
+
+    def test_an_entry_in_the_making_stays(self, store: Store) -> None:
+        item = add(store)
+        item.path.unlink()
+        self.age(item.path.parent, 8)
+        plan = store.gc_plan()
+        with store.writing(SHA256):
+            assert store.gc_plan().leftovers == ()
+            assert store.gc(plan) == 0
+            item.path.write_bytes(CONTENT)
+        assert store.gc(plan) == 0
+        assert store.find(SHA256) == item
+
+    def test_what_was_collected_under_another_key_is_taken_in_under_its_digest(
+        self, store: Store
+    ) -> None:
+        with store.writing("a" * 64), store.writing(SHA256):
+            store.partial("a" * 64).write_bytes(CONTENT)
+            taking = threading.Thread(target=store.add, args=(store.partial("a" * 64), record()))
+            taking.start()
+            taking.join(0.1)
+            assert store.find(SHA256) is None
+        taking.join()
+        assert store.find(SHA256) is not None
+
+    def test_a_damaged_file_of_unknown_origin_goes(self, store: Store) -> None:
+        item = lose_record_and_content(store)
+        assert store.gc_plan().leftovers == ()
+        self.age(item.path, 8)
+        plan = store.gc_plan()
+        (leftover,) = plan.leftovers
+        assert "is damaged" in leftover.reason
+        assert leftover.paths[:2] == (item.path.parent, item.path)
+        assert store.gc(plan) == plan.size_bytes > 0
         assert not item.path.parent.exists()
 
     def test_models_stay(self, store: Store) -> None:

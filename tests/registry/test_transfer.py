@@ -4,13 +4,20 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from downloads import FILE, REPO, Watcher, artifact, quick_http, small_disk
 from hub.server import Fault, Hub
-from rkfetch.registry.errors import DiskSpaceError, IntegrityError, NetworkError, UnknownModelError
+from rkfetch.registry.errors import (
+    DiskSpaceError,
+    IntegrityError,
+    NetworkError,
+    RkfetchError,
+    UnknownModelError,
+)
 from rkfetch.registry.hub import HubFile
 from rkfetch.registry.journal import Journal, journal_of
 from rkfetch.registry.transfer import download
@@ -445,6 +452,41 @@ class TestWrongContent:
             get(http, partial, check=lambda path: "its header says rk3588")
         assert list(partial.parent.iterdir()) == []
         assert len(hub.data_requests()) == 1
+
+
+class TestPlanted:
+    @pytest.mark.parametrize("kind", ["link", "dangling link", "pipe", "second name", "folder"])
+    def test_a_partial_that_is_no_file_of_its_own_is_refused(
+        self, hub: Hub, http: Http, partial: Path, kind: str
+    ) -> None:
+        precious = partial.parent.with_name("precious.txt")
+        precious.write_text("precious")
+        partial.parent.mkdir()
+        match kind:
+            case "link":
+                partial.symlink_to(precious)
+            case "dangling link":
+                partial.symlink_to(partial.with_name("nothing"))
+            case "pipe":
+                os.mkfifo(partial)
+            case "second name":
+                partial.hardlink_to(precious)
+            case _:
+                partial.mkdir()
+        with pytest.raises(RkfetchError, match="is no plain file") as caught:
+            get(http, partial)
+        assert f"remove {partial}" in (caught.value.hint or "")
+        assert precious.read_text() == "precious"
+        assert [p.name for p in partial.parent.iterdir()] == [partial.name]
+        assert hub.data_bytes() == 0
+
+    def test_a_journal_that_is_a_pipe_vouches_for_nothing(
+        self, hub: Hub, http: Http, partial: Path
+    ) -> None:
+        get_a_part(hub, http, partial)
+        journal_of(partial).unlink()
+        os.mkfifo(journal_of(partial))
+        assert get(http, partial).resumed_from == 0
 
 
 class TestDisk:
