@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from rkfetch.registry.errors import IntegrityError
 from rkfetch.registry.model import Artifact, Availability, Evidence, Origin, settle
 
+from . import border
 from .files import catalog_path, open_file, snapshot_date
 from .schema import version_of
 
@@ -155,8 +156,8 @@ class Catalog:
                 role=row["role"],
                 repo=row["repo"],
                 path=row["path"],
-                size_bytes=row["size_bytes"],
-                sha256=row["sha256"],
+                size_bytes=border.count(row["size_bytes"]),
+                sha256=border.digest(row["sha256"]),
             )
             for row in rows
         )
@@ -209,8 +210,8 @@ class Catalog:
         """Return the day up to which the catalog knows of uploads: snapshot or last update."""
         known = [snapshot_date(self._conn)]
         known += self._pairs("SELECT key, value FROM meta WHERE key LIKE 'updated:%'").values()
-        days = [text[:10] for text in known if text]
-        return datetime.fromisoformat(max(days)).replace(tzinfo=timezone.utc) if days else None
+        days = [day for text in known if text and (day := _day(text))]
+        return max(days, default=None)
 
     def _sources(self) -> tuple[SourceStatus, ...]:
         counted: dict[str, dict[Availability, int]] = defaultdict(dict)
@@ -262,7 +263,9 @@ class Catalog:
                 f"WHERE a.id IN ({marks})",
                 [*part, *part],
             ):
-                found[row["id"]].append(_observation(row))
+                item = observed(row)
+                if item is not None:
+                    found[row["id"]].append(item)
         return found
 
     def _count(self, table: str) -> int:
@@ -287,6 +290,13 @@ class Catalog:
             ) from error
 
 
+def _day(moment: str) -> datetime | None:
+    try:
+        return datetime.fromisoformat(moment[:10]).replace(tzinfo=timezone.utc)
+    except ValueError:
+        return None
+
+
 def split_words(text: str) -> str:
     """Part letters from digits, so that ``qwen 2.5`` finds ``Qwen2.5``."""
     return re.sub(r"(?<=[a-z])(?=\d)|(?<=\d)(?=[a-z])", " ", text.lower())
@@ -298,8 +308,8 @@ def _artifact(row: sqlite3.Row, evidence: Iterable[Evidence]) -> Artifact:
         repo=row["repo"],
         path=row["path"],
         revision=row["revision"],
-        size_bytes=row["size_bytes"],
-        sha256=row["sha256"],
+        size_bytes=border.count(row["size_bytes"]),
+        sha256=border.digest(row["sha256"]),
         availability=Availability(row["availability"]),
         attributes=settle(evidence),
         curated=bool(row["curated"]),
@@ -309,13 +319,20 @@ def _artifact(row: sqlite3.Row, evidence: Iterable[Evidence]) -> Artifact:
     )
 
 
-def _observation(row: sqlite3.Row) -> Evidence:
-    return Evidence(
-        attribute=row["attribute"],
-        value=row["value"],
-        origin=Origin(row["origin"]),
-        place=row["place"],
-        seen=row["seen"],
+def observed(row: sqlite3.Row) -> Evidence | None:
+    """Read one row of evidence; None for one that a hand or a newer program put there."""
+    try:
+        origin = Origin(row["origin"])
+    except ValueError:
+        return None
+    return border.observation(
+        Evidence(
+            attribute=row["attribute"],
+            value=row["value"],
+            origin=origin,
+            place=row["place"],
+            seen=row["seen"],
+        )
     )
 
 

@@ -11,32 +11,28 @@ import sqlite3
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from rkfetch.registry.errors import RkfetchError
 from rkfetch.registry.model import (
-    ATTRIBUTES,
     Availability,
-    Evidence,
     Origin,
-    Platform,
-    Quant,
     settle,
 )
-from rkfetch.registry.versions import as_version
 
-from .database import split_words
+from . import border
+from .database import observed, split_words
 from .files import catalog_path, open_file
 from .schema import writing
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
     from sqlite_utils.db import Table
     from typing_extensions import Self
 
-    from rkfetch.registry.model import Artifact
+    from rkfetch.registry.model import Artifact, Evidence
 
     from .database import Catalog, Companion
 
@@ -129,6 +125,7 @@ class Writer:
         A rejected content stays rejected. New observations replace older ones of the same
         attribute, origin and place. Returns the row's number.
         """
+        artifact = _parsed(artifact)
         with self.transaction():
             row_id = self._place(artifact, seen)
             self._observe(
@@ -143,8 +140,8 @@ class Writer:
                         "role": companion.role,
                         "repo": companion.repo,
                         "path": companion.path,
-                        "size_bytes": companion.size_bytes,
-                        "sha256": companion.sha256,
+                        "size_bytes": border.count(companion.size_bytes),
+                        "sha256": border.digest(companion.sha256),
                     },
                     pk=("artifact_id", "role", "repo", "path"),
                 )
@@ -157,6 +154,7 @@ class Writer:
         What was read from its content is kept under its SHA-256, where that is known, and so
         holds wherever the same content lies.
         """
+        artifact = _parsed(artifact)
         with self.transaction():
             row_id = self._row_of(artifact) or self.record_artifact(artifact, seen=now())
             self._observe(row_id, artifact.sha256, evidence)
@@ -164,6 +162,7 @@ class Writer:
 
     def reject(self, artifact: Artifact, reason: str, evidence: Iterable[Evidence] = ()) -> None:
         """Mark an artifact so that it is never offered again, with the reason as its note."""
+        artifact = _parsed(artifact)
         with self.transaction():
             self.record_evidence(artifact, evidence)
             row_id = self._row_of(artifact)
@@ -176,7 +175,7 @@ class Writer:
         """Remember for ever what a content says: its format, and the facts as JSON."""
         with self.transaction():
             self._table("probes").upsert(
-                {"sha256": sha256.lower(), "format": form, "facts": facts, "seen": now()},
+                {"sha256": sha256, "format": form, "facts": facts, "seen": now()},
                 pk="sha256",
             )
 
@@ -253,7 +252,7 @@ class Writer:
             "AND path = ? ORDER BY availability = 'gone', id DESC",
             (artifact.source, artifact.repo, artifact.path),
         ).fetchall()
-        sha256 = artifact.sha256.lower() if artifact.sha256 else None
+        sha256 = artifact.sha256
         row = _same_content(rows, sha256)
         if sha256 is not None and artifact.availability is Availability.LISTED:
             self._conn.executemany(
@@ -312,13 +311,13 @@ class Writer:
             "AND path = ? ORDER BY availability = 'gone', id DESC",
             (artifact.source, artifact.repo, artifact.path),
         ).fetchall()
-        row = _same_content(rows, artifact.sha256.lower() if artifact.sha256 else None)
+        row = _same_content(rows, artifact.sha256)
         return None if row is None else int(row["id"])
 
     def _holders(self, row_id: int | None, sha256: str | None) -> list[int]:
         rows = self._conn.execute(
             "SELECT id FROM artifacts WHERE id = ? OR sha256 = ?",
-            (row_id, sha256.lower() if sha256 else None),
+            (row_id, sha256),
         )
         return [int(row["id"]) for row in rows]
 
@@ -326,7 +325,7 @@ class Writer:
         self, row_id: int | None, sha256: str | None, evidence: Iterable[Evidence]
     ) -> None:
         """Add observations; those of the same attribute, origin and place make room."""
-        fresh = list(dict.fromkeys(e for e in map(_canonical, evidence) if e is not None))
+        fresh = list(dict.fromkeys(e for e in map(border.observation, evidence) if e is not None))
         if row_id is not None and any(e.origin.value in _OF_NAMES for e in fresh):
             # A name is read as a whole: what an older reading of it found is void.
             self._conn.execute(
@@ -336,7 +335,7 @@ class Writer:
         rows = []
         for item in fresh:
             by_content = sha256 is not None and (item.origin in OF_CONTENT or row_id is None)
-            owner = (None, str(sha256).lower()) if by_content else (row_id, None)
+            owner = (None, sha256) if by_content else (row_id, None)
             rows.append(
                 {
                     "artifact_id": owner[0],
@@ -378,16 +377,7 @@ class Writer:
             "SELECT * FROM evidence WHERE attribute = 'model' AND (artifact_id = ? OR sha256 = ?)",
             (row_id, sha256),
         )
-        settled = settle(
-            Evidence(
-                attribute="model",
-                value=row["value"],
-                origin=Origin(row["origin"]),
-                place=row["place"],
-                seen=row["seen"],
-            )
-            for row in rows
-        )
+        settled = settle(item for item in map(observed, rows) if item is not None)
         contenders = settled["model"].contenders if settled else ()
         return contenders[0] if contenders else None
 
@@ -408,6 +398,14 @@ def reject(
             writer.reject(artifact, reason, evidence)
 
 
+def _parsed(artifact: Artifact) -> Artifact:
+    return replace(
+        artifact,
+        sha256=border.digest(artifact.sha256),
+        size_bytes=border.count(artifact.size_bytes),
+    )
+
+
 def _same_content(rows: Sequence[sqlite3.Row], sha256: str | None) -> sqlite3.Row | None:
     """Choose the row that an observation of this content belongs to.
 
@@ -419,31 +417,3 @@ def _same_content(rows: Sequence[sqlite3.Row], sha256: str | None) -> sqlite3.Ro
             if row["sha256"] == wanted:
                 return row
     return rows[0] if rows and sha256 is None else None
-
-
-def _canonical(item: Evidence) -> Evidence | None:
-    """Parse one observation at the border; None if its value means nothing to us."""
-    value = item.value.strip()
-    if item.attribute not in ATTRIBUTES or not value:
-        return None
-    try:
-        read = _READERS.get(item.attribute, str)(value)
-    except ValueError:
-        return None
-    return None if read is None else replace(item, value=str(read))
-
-
-def _number(text: str) -> str:
-    return f"{float(text):g}"
-
-
-_READERS: Mapping[str, Any] = {
-    "toolkit": as_version,
-    "platform": lambda text: Platform(text.lower()).value,
-    "quant": Quant.read,
-    "context": int,
-    "npu_cores": int,
-    "opt_level": int,
-    "hybrid_ratio": _number,
-    "params_b": _number,
-}

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 import pytest
 
 from rkfetch.catalog.database import Catalog, Companion
-from rkfetch.catalog.files import create
+from rkfetch.catalog.files import connect, create
 from rkfetch.catalog.writer import Repository, Writer, record_evidence, reject
 from rkfetch.registry.model import Artifact, Availability, Evidence, Origin, Platform, Quant, settle
 from rkfetch.registry.versions import Version
@@ -206,6 +207,63 @@ def test_values_that_mean_nothing_are_not_taken_in(writer: Writer, catalog: Cata
         "params_b": "1.5",
         "hybrid_ratio": "0",
     }
+
+
+@pytest.mark.parametrize(
+    "sha256", ["/tmp/x/../pwned".ljust(64, "x"), "g" * 64, "1" * 63, "1" * 65, "", "\uff11" * 64]
+)
+def test_what_is_no_digest_is_no_digest(writer: Writer, catalog: Catalog, sha256: str) -> None:
+    vision = Companion(role="vision", repo="a/b", path="v.rknn", sha256=sha256, size_bytes=-1)
+    writer.record_artifact(build(sha256=sha256, size_bytes=-5), companions=[vision])
+    writer.record_evidence(build(sha256=sha256), [said("toolkit", "1.2.3", Origin.HEADER)])
+    writer.reject(build(sha256=sha256), "reason")
+    (artifact,) = catalog.everything()
+    assert (artifact.sha256, artifact.size_bytes) == (None, None)
+    assert artifact.toolkits == (Version("1.2.3"),)
+    (companion,) = catalog.companions(artifact)
+    assert (companion.sha256, companion.size_bytes) == (None, None)
+
+
+def test_a_digest_is_kept_in_lower_case(writer: Writer, catalog: Catalog) -> None:
+    writer.record_artifact(build(sha256="A" * 64))
+    assert catalog.everything()[0].sha256 == "a" * 64
+
+
+def test_rows_that_a_hand_has_edited_are_passed_over(
+    writer: Writer, catalog: Catalog, path: Path
+) -> None:
+    writer.record_artifact(build())
+    writer.record_artifact(build(path="other.rkllm", sha256=ONE))
+    writer.set_meta("updated:huggingface", "yesterday")
+    with closing(connect(path)) as conn:
+        conn.execute("UPDATE artifacts SET sha256 = ? WHERE path = ?", ("/" * 64, PATH))
+        (row,) = conn.execute("SELECT id FROM artifacts WHERE path = ?", (PATH,)).fetchone()
+        odd = [
+            ("platform", "rk1", "header"),
+            ("context", "many", "header"),
+            ("context", "-1", "header"),
+            ("quant", "w4a16", "hearsay"),
+            ("model", "X", "hearsay"),
+            ("colour", "red", "card"),
+        ]
+        conn.executemany(
+            "INSERT INTO evidence (artifact_id, attribute, value, origin, place) "
+            "VALUES (?, ?, ?, ?, 'a hand')",
+            [(row, *values) for values in odd],
+        )
+    edited = catalog.artifact("huggingface", "Owner/Qwen3-1.7B-RKLLM", PATH)
+    assert edited is not None
+    assert (edited.sha256, edited.context, edited.platform) == (None, None, Platform.RK3576)
+    assert set(edited.attributes) == {"model", "platform", "quant"}
+    assert catalog.as_of() is None
+    writer.record_evidence(edited, [said("context", "4096")])
+
+
+def test_no_address_keeps_a_password(writer: Writer, catalog: Catalog) -> None:
+    place = "https://user:secret@mirror.example/a/b"
+    writer.record_artifact(build(said("toolkit", "1.2.3", Origin.HEADER, place)))
+    (evidence,) = catalog.everything()[0].attribute("toolkit").evidence
+    assert evidence.place == "https://mirror.example/a/b"
 
 
 def test_a_rejected_content_stays_rejected(writer: Writer, catalog: Catalog) -> None:
