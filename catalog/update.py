@@ -157,6 +157,8 @@ class _Update:
         owners = {repo.partition("/")[0] for repo in known if repo.casefold() not in found}
         for owner in sorted(owners):
             add(self._source.listings_of(owner))
+        for what, why in self._source.left_out:
+            self._skip(what, why)
         self._report.listed = len(found)
         return found
 
@@ -227,8 +229,12 @@ class _Update:
                 in_a_row = 0
                 self._observer.read()
                 continue
-            if not isinstance(error, RkfetchError):
+            if not isinstance(error, Exception):
                 raise error
+            if not isinstance(error, RkfetchError):
+                # Whatever one repository does to us, the others still deserve to be read.
+                self._skip(repo, f"it cannot be read: {type(error).__name__}: {error}")
+                continue
             self._skip(repo, error.message)
             in_a_row += isinstance(error, NetworkError)
             if in_a_row >= min(count, MOST_FAILURES):
@@ -348,7 +354,7 @@ def _plan(
     emptied = []
     for name, listing in listings.items():
         repo, sha = listing.repository.repo, listing.repository.sha
-        if listing.paths is not None and not any(is_build(path) for path in listing.paths):
+        if listing.builds == ():
             if name in open_rows:
                 emptied.append(repo)
         elif sha is not None and shas.get(name) == sha:

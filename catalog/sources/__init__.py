@@ -20,8 +20,8 @@ class Listing:
     """One repository as a listing shows it: what lies in it, but not how large."""
 
     repository: Repository
-    paths: tuple[str, ...] | None
-    """The names of its files; None if the listing does not tell."""
+    builds: tuple[str, ...] | None
+    """The names of its builds; None if the listing does not tell."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,6 +46,8 @@ class Source(Protocol):
     """A place that lists repositories of builds. Its methods may be called by threads."""
 
     name: str
+    left_out: list[tuple[str, str]]
+    """What of its listings could not be read so far, each with the reason."""
 
     def listings(self) -> Iterable[Listing]:
         """List every repository that looks like one of builds, each once.
@@ -64,6 +66,7 @@ class Source(Protocol):
 
         Raises:
             NetworkError: the source cannot be asked.
+            IntegrityError: what it says about this repository makes no sense.
         """
 
 

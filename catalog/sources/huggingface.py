@@ -6,33 +6,32 @@ are joined. A listing carries names; sizes and hashes cost one request for a rep
 
 from __future__ import annotations
 
-import os
 import re
 import threading
-import time
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from rkfetch.catalog import border
 from rkfetch.catalog.naming import CardFacts
 from rkfetch.catalog.writer import Repository
-from rkfetch.registry import addresses
-from rkfetch.registry.errors import (
-    AuthenticationError,
-    NetworkError,
-)
-from rkfetch.registry.failures import TransientError, failure_of_status
-from rkfetch.registry.http import rkfetch_version
-from rkfetch.registry.hub import endpoint, hub_token, resolve_url
+from rkfetch.registry.failures import TransientError
+from rkfetch.registry.hub import endpoint, resolve_url
 
-from . import Details, Listing, RemoteFile
+from . import Details, Listing, RemoteFile, is_build
+from .hub_client import (
+    EndlessError,
+    MissingError,
+    connect,
+    disconnect,
+    pages_of_models,
+    translated,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
-    import httpx2
     from huggingface_hub import HfApi
-    from huggingface_hub.errors import HfHubHTTPError
-    from huggingface_hub.hf_api import ExpandModelProperty_T, ModelInfo
+    from huggingface_hub.hf_api import ModelInfo
     from typing_extensions import Self
 
     from rkfetch.registry.http import Http
@@ -46,50 +45,46 @@ MOST_PAGES = 200
 """Pages of one query; a page may have 1,000 repositories, and the largest query some hundreds."""
 MOST_BARREN = 3
 """Pages in a row that bring nothing new, until a listing is taken for endless."""
+MOST_REPOSITORIES = 50_000
+"""Repositories of all queries together; the largest true listing has some hundreds."""
+MOST_TAGS = 100
 LARGEST_CARD = 128 << 10
-CONNECT_TIMEOUT_S = 10.0
-READ_TIMEOUT_S = 30.0
 
-_EXPANDED: list[ExpandModelProperty_T] = [
-    "sha",
-    "lastModified",
-    "siblings",
-    "gated",
-    "tags",
-    "downloads",
-    "likes",
-]
+_EXPANDED = ["sha", "lastModified", "siblings", "gated", "tags", "downloads", "likes"]
+_REPO = re.compile(r"(?:[A-Za-z0-9_][A-Za-z0-9._-]{0,95}/)?[A-Za-z0-9_][A-Za-z0-9._-]{0,95}")
 
 
 class HuggingFace:
-    """The Hub at ``HF_ENDPOINT``, seen with the user's token; one at a time in a process."""
+    """The Hub at ``HF_ENDPOINT``, seen with the user's token; one at a time in a process.
+
+    Raises:
+        UsageError: ``HF_ENDPOINT`` is no address.
+    """
 
     name = NAME
 
     def __init__(
         self, http: Http, *, waiting: Callable[[str, float], object] | None = None
     ) -> None:
+        endpoint()
         self._http = http
         self._waiting = waiting
         self._api: HfApi | None = None
         self._lock = threading.Lock()
-        self._pages = _Pages()
+        self._pages = _Pages(0)
+        self._listed = 0
+        self.left_out: list[tuple[str, str]] = []
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
         if self._api is not None:
-            from huggingface_hub import close_session, set_client_factory
-            from huggingface_hub.utils._http import default_client_factory
-
-            # The factory is the whole process's; others get back the one that they know.
-            set_client_factory(default_client_factory)
-            close_session()
+            disconnect()
 
     def listings(self) -> Iterator[Listing]:
         """List every repository that the queries find, each once."""
-        queries = [{"filter": tag} for tag in TAGS] + [{"search": word} for word in WORDS]
+        queries = [{"filter": [tag]} for tag in TAGS] + [{"search": word} for word in WORDS]
         seen: set[str] = set()
         for query in queries:
             for listing in self._query(query):
@@ -103,50 +98,69 @@ class HuggingFace:
 
     def details(self, repo: str) -> Details | None:
         """Ask for one repository with the sizes and hashes of its files, and read its card."""
-        info = self._ask(lambda: self._client().model_info(repo, files_metadata=True), missing=None)
-        if info is None:
-            return None
-        files = tuple(
-            RemoteFile(
-                path=s.rfilename,
-                size_bytes=s.lfs.size if s.lfs else s.size,
-                sha256=s.lfs.sha256 if s.lfs else None,
-            )
-            for s in info.siblings or ()
-        )
-        return Details(repository=_repository(info), files=files, card=self._card(info, files))
 
-    def _card(self, info: ModelInfo, files: Iterable[RemoteFile]) -> CardFacts:
+        def run() -> tuple[ModelInfo, Repository, tuple[RemoteFile, ...]] | None:
+            info = self._client().model_info(repo, files_metadata=True)
+            return info, _repository(info), tuple(map(_file, info.siblings or ()))
+
+        found = self._ask(run, missing=None, repo=repo)
+        if found is None:
+            return None
+        info, repository, files = found
+        return Details(repository=repository, files=files, card=self._card(info, repository, files))
+
+    def _card(
+        self, info: ModelInfo, repository: Repository, files: Iterable[RemoteFile]
+    ) -> CardFacts:
         readme = next((f for f in files if f.path == "README.md"), None)
         text = ""
         if readme is not None and (readme.size_bytes or 0) <= LARGEST_CARD:
-            url = resolve_url(info.id, readme.path, info.sha)
+            url = resolve_url(repository.repo, readme.path, repository.sha)
             reply = self._http.request("GET", url, max_bytes=LARGEST_CARD)
             text = reply.body.decode("utf-8", "replace") if reply.status == 200 else ""
-        return CardFacts(base_model=_base_model(info), tags=tuple(info.tags or ()), text=text)
+        return CardFacts(base_model=_base_model(info), tags=repository.tags, text=text)
 
     def _query(self, query: Mapping[str, Any]) -> list[Listing]:
         """Run one query to its end; one that never ends is cut off."""
 
         def run() -> list[Listing]:
-            self._pages = pages = _Pages()
-            with suppress(_EndlessError):
-                for info in self._client().list_models(expand=_EXPANDED, **query):
-                    pages.found[info.id] = _listing(info)
+            self._pages = pages = _Pages(MOST_REPOSITORIES - self._listed)
+            odd = 0
+            with suppress(EndlessError):
+                for item in pages_of_models(self._client(), {"expand": _EXPANDED, **query}):
+                    listing = _listing(item)
+                    if listing is None:
+                        odd += 1
+                    else:
+                        pages.add(listing)
+            if odd:
+                self._leave_out(
+                    f"{odd} repositories of a listing", "they are described as no Hub does"
+                )
             return list(pages.found.values())
 
-        return self._ask(run, missing=[])
+        found: list[Listing] = self._ask(run, missing=[])
+        self._listed += len(found)
+        if self._listed >= MOST_REPOSITORIES:
+            self._leave_out(
+                "the rest of the listings", f"they name more than {MOST_REPOSITORIES} repositories"
+            )
+        return found
 
-    def _ask(self, call: Callable[[], T], *, missing: T) -> T:
+    def _leave_out(self, what: str, why: str) -> None:
+        if (what, why) not in self.left_out:
+            self.left_out.append((what, why))
+
+    def _ask(self, call: Callable[[], T], *, missing: T, repo: str | None = None) -> T:
         """Call the Hub's client, again where that may help; ``missing`` stands for a 404."""
         retries = self._http.retries(waiting=self._waiting)
         while True:
             try:
-                with _translated():
+                with translated(repo):
                     return call()
             except TransientError as error:  # noqa: PERF203 - trying again is the point
                 retries.pause(error)
-            except _MissingError:
+            except MissingError:
                 return missing
 
     def _turn_page(self) -> None:
@@ -155,20 +169,23 @@ class HuggingFace:
     def _client(self) -> HfApi:
         with self._lock:
             if self._api is None:
-                self._api = _connect(self._turn_page)
+                self._api = connect(self._turn_page)
             return self._api
-
-
-class _EndlessError(Exception):
-    """A listing goes on and on."""
 
 
 class _Pages:
     """What one query found, page by page."""
 
-    def __init__(self) -> None:
+    def __init__(self, most: int) -> None:
         self.found: dict[str, Listing] = {}
+        self._most = most
         self._turned = self._barren = self._before = 0
+
+    def add(self, listing: Listing) -> None:
+        """Take in one repository; raise if there are too many."""
+        if len(self.found) >= self._most:
+            raise EndlessError
+        self.found[listing.repository.repo] = listing
 
     def turn(self) -> None:
         """Go on to the next page; raise if that would never end."""
@@ -176,16 +193,35 @@ class _Pages:
         self._before = len(self.found)
         self._turned += 1
         if self._barren > MOST_BARREN or self._turned > MOST_PAGES:
-            raise _EndlessError
+            raise EndlessError
 
 
-class _MissingError(Exception):
-    """The Hub says that there is no such repository, or that it is not for us."""
+def _listing(item: dict[str, Any]) -> Listing | None:
+    """Read one repository of a listing; None for one that is described as no Hub does."""
+    from huggingface_hub import ModelInfo
+
+    try:
+        info = ModelInfo(**item)  # type: ignore[no-untyped-call]
+        names = None if item.get("siblings") is None else map(_name, info.siblings or ())
+        builds = None if names is None else tuple(name for name in names if is_build(name))
+        return Listing(repository=_repository(info), builds=builds)
+    except (ValueError, TypeError, KeyError, AttributeError):
+        return None
 
 
-def _listing(info: ModelInfo) -> Listing:
-    paths = None if info.siblings is None else tuple(s.rfilename for s in info.siblings)
-    return Listing(repository=_repository(info), paths=paths)
+def _name(sibling: Any) -> str:
+    if not isinstance(sibling.rfilename, str):
+        raise TypeError("a file of it has no name")
+    return sibling.rfilename
+
+
+def _file(sibling: Any) -> RemoteFile:
+    lfs = sibling.lfs
+    return RemoteFile(
+        path=_name(sibling),
+        size_bytes=border.count(lfs.size if lfs else sibling.size),
+        sha256=border.digest(lfs.sha256) if lfs else None,
+    )
 
 
 def _base_model(info: ModelInfo) -> str | None:
@@ -193,111 +229,22 @@ def _base_model(info: ModelInfo) -> str | None:
     named = getattr(info.card_data, "base_model", None)
     if isinstance(named, list) and len(named) == 1:
         named = named[0]
-    return named if isinstance(named, str) else None
+    return border.text(named)
 
 
 def _repository(info: ModelInfo) -> Repository:
+    name: Any = info.id
+    if not isinstance(name, str) or not _REPO.fullmatch(name):
+        raise ValueError("its id is none")
     modified = info.last_modified
+    tags: Any = info.tags if isinstance(info.tags, list) else ()
     return Repository(
         source=NAME,
-        repo=info.id,
-        sha=info.sha,
+        repo=name,
+        sha=border.commit(info.sha),
         modified=modified.strftime("%Y-%m-%dT%H:%M:%SZ") if modified else None,
         gated=bool(info.gated),
-        downloads=info.downloads,
-        likes=info.likes,
-        tags=tuple(info.tags or ()),
+        downloads=border.count(info.downloads),
+        likes=border.count(info.likes),
+        tags=tuple(tag for tag in tags[:MOST_TAGS] if border.text(tag)),
     )
-
-
-def _connect(turn_page: Callable[[], None]) -> HfApi:
-    """Make a client that is bounded in time, fails in our words and talks to the endpoint alone.
-
-    ``turn_page`` is called before each page of a listing.
-
-    By itself huggingface_hub 2 waits for ever on listings, does not repeat `model_info`, and
-    follows a ``Link`` to any host with the token.
-    """
-    # Read once, at import: an update is no agent's session, and telemetry costs a request.
-    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
-    import httpx2
-    from huggingface_hub import HfApi, set_client_factory
-
-    base = endpoint()
-    here = addresses.origin(base)
-    limits = httpx2.Timeout(READ_TIMEOUT_S, connect=CONNECT_TIMEOUT_S)
-
-    class Client(httpx2.Client):
-        def send(self, request: httpx2.Request, **options: Any) -> httpx2.Response:
-            try:
-                return super().send(request, **options)
-            except httpx2.TimeoutException as error:
-                raise TransientError(f"{base} stalled", cause=[str(error)]) from error
-            except httpx2.TransportError as error:
-                raise TransientError(f"no connection to {base}", cause=[str(error)]) from error
-
-    def guard(request: httpx2.Request) -> None:
-        if addresses.origin(str(request.url)) != here:
-            raise NetworkError(
-                f"{base} sends to another host: {request.url.host}",
-                cause=["its listings are read from the endpoint alone"],
-            )
-        request.extensions["timeout"] = limits.as_dict()
-        if request.url.path.endswith("/api/models"):
-            turn_page()
-
-    def judge(response: httpx2.Response) -> None:
-        headers = {name.lower(): value for name, value in response.headers.items()}
-        where = addresses.shown(str(response.url))
-        failure = failure_of_status(response.status_code, headers, where, time.time())
-        if failure is not None:
-            raise failure
-        if "link" in headers:
-            # The next page is the endpoint's too; a mirror may pass on links to the Hub.
-            response.headers["link"] = re.sub(r"<https?://[^/>]+", f"<{base}", headers["link"])
-
-    set_client_factory(
-        lambda: Client(
-            follow_redirects=True,
-            timeout=limits,
-            event_hooks={"request": [guard], "response": [judge]},
-        )
-    )
-    token = hub_token() if addresses.token_fits(base) else None
-    return HfApi(
-        endpoint=base,
-        token=token or False,
-        library_name="rkfetch",
-        library_version=rkfetch_version(),
-    )
-
-
-@contextmanager
-def _translated() -> Iterator[None]:
-    """Turn what huggingface_hub raises into our errors."""
-    from huggingface_hub.errors import HfHubHTTPError, RepositoryNotFoundError
-
-    try:
-        yield
-    except RepositoryNotFoundError as error:
-        raise _MissingError from error
-    except HfHubHTTPError as error:
-        raise _of_status(error) from error
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
-        raise NetworkError(
-            f"{endpoint()} answered what no Hub answers",
-            cause=[f"{type(error).__name__}: {str(error)[:200]}"],
-            hint="check HF_ENDPOINT",
-        ) from error
-
-
-def _of_status(error: HfHubHTTPError) -> Exception:
-    status = error.response.status_code
-    where = addresses.shown(str(error.response.url))
-    about_one = "/api/models/" in where
-    # An anonymous client cannot tell a missing repository from a private one.
-    if about_one and status in {401, 403, 404}:
-        return _MissingError()
-    if status in {401, 403}:
-        return AuthenticationError(f"{where} answered {status}", hint="check HF_TOKEN, or unset it")
-    return NetworkError(f"{where} answered {status}", cause=[error.server_message or str(error)])
