@@ -6,9 +6,13 @@ import ipaddress
 import os
 import socket
 from enum import IntEnum
+from typing import TYPE_CHECKING
 from urllib.parse import urljoin, urlsplit
 
 from .errors import NetworkError
+
+if TYPE_CHECKING:
+    from urllib.parse import SplitResult
 
 _PORTS = {"http": 80, "https": 443}
 
@@ -33,14 +37,32 @@ class Reach(IntEnum):
     """Link-local and cloud metadata addresses: never asked on the word of a redirect."""
 
 
+def impossible(url: str) -> NetworkError:
+    """Return the error for what is no address."""
+    return NetworkError(f"'{_without_user(url)[:200]}' is not an address that can be asked")
+
+
+def _without_user(url: str) -> str:
+    scheme, slashes, rest = url.partition("//")
+    place, slash, path = rest.partition("/")
+    return f"{scheme}{slashes}{place.rpartition('@')[2]}{slash}{path}"
+
+
+def _split(url: str) -> SplitResult:
+    try:
+        return urlsplit(url)
+    except ValueError as error:
+        raise impossible(url) from error
+
+
 def host(url: str) -> str:
-    """Return host and port as the URL has them."""
-    return urlsplit(url).netloc.rpartition("@")[2]
+    """Return host and port as the URL has them; raises `NetworkError` if it is no URL."""
+    return _split(url).netloc.rpartition("@")[2]
 
 
 def shown(url: str) -> str:
     """Shorten a URL for a message: without user, query and fragment, which may hold secrets."""
-    parts = urlsplit(url)
+    parts = _split(url)
     return f"{parts.scheme}://{host(url)}{parts.path}"
 
 
@@ -50,13 +72,13 @@ def origin(url: str) -> tuple[str, str, int]:
     Raises:
         NetworkError: the URL has no host or no valid port.
     """
-    parts = urlsplit(url)
+    parts = _split(url)
     try:
         port = parts.port or _PORTS.get(parts.scheme, 0)
     except ValueError:
         port = 0
     if not parts.hostname or not port:
-        raise NetworkError(f"'{url[:200]}' is not an address that can be asked")
+        raise impossible(url)
     return parts.scheme, parts.hostname.rstrip("."), port
 
 

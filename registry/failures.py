@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from . import addresses
 from .errors import NetworkError
+from .headers import whole_number
 
 if TYPE_CHECKING:
     import ssl
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     import httpx
 
 _MAY_HEAL = {408, 425, 429, 500, 502, 503, 504, 507, 509, 520, 521, 522, 523, 524, 529}
-_RATE_LIMIT = re.compile(r'"[^"]*"\s*((?:;\s*\w+\s*=\s*\d+\s*)+)')
+_RATE_LIMIT = re.compile(r'"[^"]*"\s*((?:;\s*\w+\s*=\s*[0-9]+\s*)+)')
 _OLDEST_PLAUSIBLE = 1_700_000_000
 """November 2023, before rkfetch existed: a clock that says less is wrong."""
 
@@ -54,21 +55,21 @@ def failure_of_status(
 def ordered_wait_s(headers: Mapping[str, str], now: float) -> float | None:
     """Read how long a server asks to wait: ``Retry-After``, else an exhausted ``RateLimit``."""
     text = headers.get("retry-after", "").strip()
-    if text.isascii() and text.isdigit():
-        return float(text)
+    if (seconds := whole_number(text)) is not None:
+        return float(seconds)
     if text:
         from email.utils import parsedate_to_datetime
 
         try:
             return max(0.0, parsedate_to_datetime(text).timestamp() - now)
-        except ValueError:
+        except (ValueError, OverflowError):
             pass
     waits = []
     for match in _RATE_LIMIT.finditer(headers.get("ratelimit", "")):
-        items = dict(re.findall(r"(\w+)\s*=\s*(\d+)", match[1]))
-        if items.get("r") == "0" and "t" in items:
+        items = dict(re.findall(r"(\w+)\s*=\s*([0-9]+)", match[1]))
+        if items.get("r") == "0" and (left_s := whole_number(items.get("t"))) is not None:
             # The window ends within that second.
-            waits.append(float(items["t"]) + 1)
+            waits.append(float(left_s) + 1)
     return max(waits, default=None)
 
 
@@ -79,8 +80,9 @@ def translated(url: str) -> Iterator[None]:
 
     try:
         yield
-    except httpx.InvalidURL as error:
-        raise NetworkError(f"'{url[:200]}' is not an address that can be asked") from error
+    except (httpx.InvalidURL, UnicodeError, OverflowError) as error:
+        # A label of a name that is empty or too long is found by Python's own codec.
+        raise addresses.impossible(url) from error
     except httpx.TransportError as error:
         raise _translate(error, url) from error
 

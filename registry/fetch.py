@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any, Literal
 
+from .endpoints import endpoint, modelscope_endpoint
 from .http import rkfetch_version
-from .hub import HubFile, endpoint, modelscope_endpoint
-from .mismatch import replaced_upstream
+from .hub import HubFile
 from .record import Record, attributes_of
 from .rkllm_read import read_file
 from .transfer import download
@@ -85,7 +85,6 @@ def fetch(
         return Fetched(installed=here, action="present")
     source = HubFile(http=http, artifact=artifact, waiting=progress.waiting)
     remote = source.locate()
-    _require_same(artifact, remote)
     sha256 = artifact.sha256 or remote.sha256
     if sha256 is not None and (here := store.find(sha256)) is not None:
         return Fetched(installed=here, action="present")
@@ -113,12 +112,6 @@ def fetch(
         resumed_from=downloaded.resumed_from,
         bytes_downloaded=downloaded.received_bytes,
     )
-
-
-def _require_same(artifact: Artifact, remote: Remote) -> None:
-    """Check before any byte that the source still has what the catalog knows."""
-    if artifact.sha256 and remote.sha256 and artifact.sha256 != remote.sha256:
-        raise replaced_upstream(artifact.name, "SHA-256", artifact.sha256, remote.sha256)
 
 
 def _complaint(

@@ -14,9 +14,15 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Literal
 
+from rkfetch import __version__
+
 from . import addresses
+from .deadline import Connections
+from .endpoints import endpoint as hub_endpoint
 from .errors import IntegrityError, NetworkError, OfflineError, UsageError
 from .failures import TransientError, failure_of_status, translated
+from .headers import whole_number
+from .retries import Retries, RetryPolicy
 
 if TYPE_CHECKING:
     import ssl
@@ -32,81 +38,29 @@ MAX_REDIRECTS = 10
 _REDIRECTS = {301, 302, 303, 307, 308}
 _PROXY_VARIABLES = ("HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY")
 _TRUE = {"1", "true", "yes", "on"}
+_LONGEST_STALL_S = 86_400
+_WINDOW_OF_STALLS = 2
+"""The head of an answer, and a body that does no more than trickle, may take so many stalls."""
+LEAST_RATE = 1000
+"""Bytes per second; a body that comes slower has stalled."""
 
 Follow = Literal["any", "same-origin"]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RetryPolicy:
-    """How often to try again, and how long to wait before that."""
-
-    attempts: int = 5
-    """Tries in a row that got nowhere, until the failure is final."""
-    first_wait_s: float = 0.5
-    longest_wait_s: float = 20
-    longest_ordered_wait_s: float = 310
-    """The Hub counts requests in windows of 300 s; a server that orders more is not waited for."""
-
-
-class Retries:
-    """Counts tries that got nowhere, waits between them, and ends them."""
-
-    def __init__(
-        self,
-        policy: RetryPolicy,
-        *,
-        sleep: Callable[[float], object],
-        random: Callable[[], float],
-        waiting: Callable[[str, float], object] | None = None,
-        hint: str | None = None,
-    ) -> None:
-        self._policy = policy
-        self._sleep = sleep
-        self._random = random
-        self._waiting = waiting
-        self._hint = hint
-        self._failures = 0
-
-    def pause(
-        self, error: TransientError, *, progressed: bool = False, at_once: bool = False
-    ) -> None:
-        """Wait before the next try, unless it may come ``at_once`` and the server does not object.
-
-        A try that ``progressed`` before it failed does not count, and counting starts anew.
-
-        Raises:
-            NetworkError: there is no next try.
-        """
-        self._failures = 0 if progressed else self._failures + 1
-        ordered = error.retry_after_s
-        if self._failures >= self._policy.attempts:
-            tries = f"gave up after {self._failures} tries without progress"
-            raise NetworkError(
-                error.message, cause=[*error.cause, tries], hint=self._hint or error.hint
-            ) from error
-        if ordered is not None and ordered > self._policy.longest_ordered_wait_s:
-            asked = f"the server asks to wait {ordered:.0f} s"
-            raise NetworkError(
-                error.message, cause=[*error.cause, asked], hint=self._hint or error.hint
-            ) from error
-        wait_s = 0 if at_once else self._own_wait_s()
-        if ordered is not None:
-            wait_s = ordered
-        if wait_s > 0:
-            if self._waiting is not None:
-                self._waiting(error.message, wait_s)
-            self._sleep(wait_s)
-
-    def _own_wait_s(self) -> float:
-        doubled = self._policy.first_wait_s * 2.0 ** max(0, self._failures - 1)
-        return min(doubled, self._policy.longest_wait_s) * (0.5 + self._random() / 2)
 
 
 class Response:
     """One answer whose body is still on the wire."""
 
-    def __init__(self, raw: httpx.Response, *, redirect: str | None) -> None:
+    def __init__(
+        self,
+        raw: httpx.Response,
+        *,
+        redirect: str | None,
+        window_s: float,
+        clock: Callable[[], float],
+    ) -> None:
         self._raw = raw
+        self._window_s = window_s
+        self._clock = clock
         self.status = raw.status_code
         self.url = str(raw.url)
         self.redirect = redirect
@@ -125,14 +79,13 @@ class Response:
     @property
     def length(self) -> int | None:
         """Bytes that the body is announced to have; None if nothing sensible is."""
-        text = self.header("content-length") or ""
-        return int(text) if text.isascii() and text.isdigit() else None
+        return whole_number(self.header("content-length"))
 
-    def chunks(self) -> Iterator[bytes]:
-        """Yield the body as it arrives.
+    def chunks(self, *, until: float | None = None) -> Iterator[bytes]:
+        """Yield the body as it arrives, if need be ``until`` a time of the client's clock.
 
         Raises:
-            TransientError: the connection broke, ended early or stalled.
+            TransientError: the connection broke, ended early, stalled, trickled or took too long.
             IntegrityError: the body is compressed, although that was not asked for.
         """
         encoding = (self.header("content-encoding") or "identity").strip().lower()
@@ -144,12 +97,34 @@ class Response:
                 cause=["a server or proxy on the way changes files"],
             )
         with translated(self.url):
-            yield from self._raw.iter_raw()
+            yield from self._in_time(self._raw.iter_raw(), until)
 
-    def read(self, max_bytes: int) -> bytes:
+    def _in_time(self, chunks: Iterator[bytes], until: float | None) -> Iterator[bytes]:
+        """Count only the time spent waiting for the server, not what is done with its bytes."""
+        waited = came = 0.0
+        while True:
+            began = self._clock()
+            chunk = next(chunks, None)
+            if chunk is None:
+                return
+            now = self._clock()
+            waited += now - began
+            came += len(chunk)
+            if until is not None and now > until:
+                raise _too_slow(self.url)
+            if waited >= self._window_s:
+                if came < LEAST_RATE * waited:
+                    raise TransientError(
+                        f"{addresses.host(self.url)} stalled",
+                        cause=[f"{came:.0f} bytes came in {waited:.0f} s"],
+                    )
+                waited = came = 0.0
+            yield chunk
+
+    def read(self, max_bytes: int, *, until: float | None = None) -> bytes:
         """Return the body, at most ``max_bytes`` of it; the rest is left on the wire."""
         body = bytearray()
-        for chunk in self.chunks():
+        for chunk in self.chunks(until=until):
             body += chunk
             if len(body) >= max_bytes:
                 break
@@ -176,10 +151,12 @@ class Http:
         token: sent to the endpoint's own origin, if `addresses.token_fits` it, and nowhere else.
         endpoint: what the token is for; by default ``HF_ENDPOINT``, else huggingface.co.
         connect_timeout_s: for a connection to come about.
-        stall_timeout_s: without a single byte; ``HF_HUB_DOWNLOAD_TIMEOUT``, else 30. There is no
-            limit on the whole of a transfer.
+        stall_timeout_s: without a single byte; ``HF_HUB_DOWNLOAD_TIMEOUT``, else 30. Twice as
+            long may take what `request` answers, or the head of any other answer, in all. There
+            is no limit on the whole of a transfer that comes faster than `LEAST_RATE`.
         offline: refuse every request; by default what ``HF_HUB_OFFLINE`` says.
         clock: seconds since 1970.
+        monotonic: seconds for measuring how long something takes.
     """
 
     def __init__(
@@ -192,18 +169,22 @@ class Http:
         offline: bool | None = None,
         retries: RetryPolicy | None = None,
         clock: Callable[[], float] = time.time,
+        monotonic: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], object] = time.sleep,
         random: Callable[[], float] = random_module.random,
     ) -> None:
         self._connect_timeout_s = connect_timeout_s
         self._stall_timeout_s = stall_timeout_s or _stall_timeout_from_environment()
+        self._window_s = _WINDOW_OF_STALLS * self._stall_timeout_s
         self._offline = _is_offline() if offline is None else offline
         self._policy = retries or RetryPolicy()
         self._clock = clock
+        self.monotonic = monotonic
         self._sleep = sleep
         self._random = random
         self._client: httpx.Client | None = None
-        home = endpoint or os.environ.get("HF_ENDPOINT") or "https://huggingface.co"
+        self._connections = Connections()
+        home = endpoint or (hub_endpoint() if token else "")
         self._token = token if token and addresses.token_fits(home) else None
         self._token_origin = addresses.origin(home) if self._token else None
         self._by_proxy = any(
@@ -250,17 +231,17 @@ class Http:
             NetworkError: it failed in another way, or a redirect was refused.
             OfflineError: the network is switched off.
         """
+        until = self.monotonic() + self._window_s
         wanted = dict(headers or {})
         for _ in range(MAX_REDIRECTS + 1):
-            raw = self._send(method, url, wanted)
+            raw = self._send(method, url, wanted, until)
             try:
                 target = self._redirect(raw, url)
-                if target is None:
-                    yield Response(raw, redirect=None)
-                    return
-                elsewhere = addresses.origin(target) != addresses.origin(url)
-                if elsewhere and follow == "same-origin":
-                    yield Response(raw, redirect=target)
+                elsewhere = target is not None and addresses.origin(target) != addresses.origin(url)
+                if target is None or (elsewhere and follow == "same-origin"):
+                    yield Response(
+                        raw, redirect=target, window_s=self._window_s, clock=self.monotonic
+                    )
                     return
             finally:
                 raw.close()
@@ -306,13 +287,14 @@ class Http:
         follow: Follow,
         max_bytes: int,
     ) -> Reply:
+        until = self.monotonic() + self._window_s
         with self.open(method, url, headers=headers, follow=follow) as response:
             self.raise_if_transient(response)
             return Reply(
                 status=response.status,
                 url=response.url,
                 headers=response.headers,
-                body=b"" if method == "HEAD" else response.read(max_bytes),
+                body=b"" if method == "HEAD" else response.read(max_bytes, until=until),
                 redirect=response.redirect,
             )
 
@@ -335,7 +317,9 @@ class Http:
         if failure is not None:
             raise failure
 
-    def _send(self, method: str, url: str, headers: Mapping[str, str]) -> httpx.Response:
+    def _send(
+        self, method: str, url: str, headers: Mapping[str, str], until: float
+    ) -> httpx.Response:
         if self._offline:
             raise OfflineError(
                 f"{addresses.shown(url)} was not asked: the network is switched off",
@@ -344,10 +328,21 @@ class Http:
         all_headers = {"User-Agent": _user_agent(), "Accept-Encoding": "identity", **headers}
         if self.has_token_for(url):
             all_headers.setdefault("Authorization", f"Bearer {self._token}")
-        with translated(url):
+        # Behind a proxy, a connection may have been opened for somebody else.
+        whom = "a proxy" if self._by_proxy else str(addresses.origin(url))
+        extensions = {"trace": self._connections.noting(whom)}
+        left_s = until - self.monotonic()
+        import httpx
+
+        with translated(url), self._connections.cut_after(left_s, whom) as was_cut:
             client = self._opened()
-            request = client.build_request(method, url, headers=all_headers)
-            return client.send(request, stream=True, follow_redirects=False)
+            request = client.build_request(method, url, headers=all_headers, extensions=extensions)
+            try:
+                return client.send(request, stream=True, follow_redirects=False)
+            except httpx.TransportError as error:
+                if was_cut():
+                    raise _too_slow(url) from error
+                raise
 
     def _redirect(self, raw: httpx.Response, url: str) -> str | None:
         if raw.status_code not in _REDIRECTS:
@@ -372,6 +367,12 @@ class Http:
                     "SOCKS needs `pip install socksio`",
                 ) from error
         return self._client
+
+
+def _too_slow(url: str) -> TransientError:
+    return TransientError(
+        f"{addresses.host(url)} did not answer in time", cause=["its answer trickles"]
+    )
 
 
 def _without_secrets(headers: Mapping[str, str]) -> dict[str, str]:
@@ -411,7 +412,7 @@ def _stall_timeout_from_environment() -> float:
         seconds = float(text)
     except ValueError:
         return 30
-    return seconds if 0 < seconds < float("inf") else 30
+    return seconds if 0 < seconds <= _LONGEST_STALL_S else 30
 
 
 def _is_offline() -> bool:
@@ -422,15 +423,9 @@ def _is_offline() -> bool:
 def _user_agent() -> str:
     import platform
 
-    return f"rkfetch/{rkfetch_version()}; python/{platform.python_version()}"
+    return f"rkfetch/{__version__}; python/{platform.python_version()}"
 
 
-@lru_cache(maxsize=1)
 def rkfetch_version() -> str:
-    """Return the installed version of rkfetch."""
-    from importlib.metadata import PackageNotFoundError, version
-
-    try:
-        return version("rkfetch")
-    except PackageNotFoundError:
-        return "0"
+    """Return the version of rkfetch."""
+    return __version__

@@ -2,87 +2,39 @@
 
 from __future__ import annotations
 
-import os
 import re
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
 from . import addresses
-from .errors import AuthenticationError, IntegrityError, NetworkError, UnknownModelError, UsageError
+from .endpoints import endpoint, hub_token, modelscope_endpoint
+from .errors import AuthenticationError, IntegrityError, NetworkError, UnknownModelError
 from .failures import TransientError
+from .headers import ContentRange, plain, whole_number
+from .mismatch import replaced_upstream
 from .model import Availability
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
     from .http import Http, Reply, Response
     from .model import Artifact
 
+__all__ = [
+    "HttpBytes",
+    "HubFile",
+    "Remote",
+    "endpoint",
+    "hub_token",
+    "locate",
+    "modelscope_endpoint",
+    "resolve_url",
+]
+
 _SHA256 = re.compile(r"[0-9a-f]{64}")
-_CONTENT_RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+|\*)")
 _MOST_WITHOUT_RANGES = 8 << 20
 """Bytes that may be read and dropped to reach a piece on a server that ignores ranges."""
-
-
-def endpoint() -> str:
-    """Return the Hub's base URL without a slash at its end: ``HF_ENDPOINT``, else huggingface.co.
-
-    Raises:
-        UsageError: ``HF_ENDPOINT`` is no http(s) URL.
-    """
-    return _base_url("HF_ENDPOINT", "https://huggingface.co")
-
-
-def modelscope_endpoint() -> str:
-    """Return ModelScope's base URL: ``RKFETCH_MODELSCOPE_ENDPOINT``, else www.modelscope.cn."""
-    return _base_url("RKFETCH_MODELSCOPE_ENDPOINT", "https://www.modelscope.cn")
-
-
-def _base_url(variable: str, default: str) -> str:
-    url = (os.environ.get(variable) or default).strip().rstrip("/")
-    try:
-        parts = urlsplit(url)
-        valid = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
-    except ValueError:
-        valid = False
-    if not valid:
-        raise UsageError(
-            f"{variable} is '{url}', which is not an address", hint=f"an example: {default}"
-        )
-    return url
-
-
-def hub_token() -> str | None:
-    """Return the user's Hub token from where Hugging Face's tools keep it.
-
-    ``HF_TOKEN``, ``HUGGING_FACE_HUB_TOKEN``, else the file that ``hf auth login`` writes.
-
-    Raises:
-        UsageError: what is there cannot be a token.
-    """
-    token = os.environ.get("HF_TOKEN") or os.environ.get("HUGGING_FACE_HUB_TOKEN")
-    if not token and os.environ.get("HF_HUB_DISABLE_IMPLICIT_TOKEN", "") not in {"1", "true"}:
-        try:
-            token = _token_file().read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError):
-            return None
-    token = (token or "").strip()
-    if not re.fullmatch(r"[\x21-\x7e]*", token):
-        raise UsageError("the Hugging Face token contains characters that no token has")
-    return token or None
-
-
-def _token_file() -> Path:
-    named = os.environ.get("HF_TOKEN_PATH")
-    if named:
-        return Path(named)
-    home = os.environ.get("HF_HOME")
-    if not home:
-        cache = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")  # noqa: PTH111 - without HOME, pathlib raises
-        home = f"{cache}/huggingface"
-    return Path(home) / "token"
 
 
 def resolve_url(
@@ -110,7 +62,7 @@ def resolve_url(
         return f"{repo.rstrip('/')}/{file}"
     raise UnknownModelError(
         f"{repo}/{path} cannot be downloaded by rkfetch",
-        hint="fetch it by hand, then: rkfetch import FILE",
+        hint="fetch it by hand",
     )
 
 
@@ -127,8 +79,6 @@ class Remote:
     size_bytes: int | None = None
     sha256: str | None = None
     commit: str | None = None
-    etag: str | None = None
-    """Of the answer that led here, which need not be the ETag of the content."""
 
 
 def locate(
@@ -142,13 +92,19 @@ def locate(
     Raises:
         AuthenticationError: it wants a token or consent.
         UnknownModelError: it has no such file any more.
-        NetworkError: it could not be asked.
+        IntegrityError: what is known of the artifact cannot be true, or the source contradicts it.
+        NetworkError: it could not be asked, or what answers is no Hub.
     """
+    if artifact.sha256 is not None and not _SHA256.fullmatch(artifact.sha256):
+        raise IntegrityError(
+            f"the catalog's SHA-256 of {artifact.name} is none",
+            actual=artifact.sha256[:80],
+            hint="rkfetch catalog update",
+        )
     if artifact.availability in {Availability.MANUAL, Availability.UNNAMED}:
         raise UnknownModelError(
             f"{artifact.name} can only be fetched by hand",
             cause=[artifact.note] if artifact.note else [],
-            hint="fetch it, then: rkfetch import FILE",
         )
     url = resolve_url(artifact.repo, artifact.path, artifact.revision, source=artifact.source)
     reply = http.request("HEAD", url, follow="same-origin", waiting=waiting)
@@ -157,9 +113,29 @@ def locate(
         reply = http.request("GET", url, headers=first_byte, follow="same-origin", max_bytes=1)
     _raise_for_status(http, reply, artifact)
     remote = _remote(reply)
-    if reply.redirect is not None and remote.sha256 is None and remote.commit is None:
-        return _located_elsewhere(http, reply.redirect) or remote
+    if reply.redirect is not None and not _is_from_a_hub(remote):
+        remote = _located_elsewhere(http, reply.redirect) or remote
+    if artifact.source == "huggingface" and not _is_from_a_hub(remote):
+        raise NetworkError(
+            f"{addresses.host(url)} does not answer like a Hub (captive portal?)",
+            cause=[f"it answers {reply.status}, without X-Repo-Commit and X-Linked-ETag"],
+            hint="open a web page to log in to this network, or see HF_ENDPOINT",
+        )
+    _require_same(artifact, remote)
     return remote
+
+
+def _is_from_a_hub(remote: Remote) -> bool:
+    return remote.commit is not None or remote.sha256 is not None
+
+
+def _require_same(artifact: Artifact, remote: Remote) -> None:
+    """Check before any byte that the source still has what the catalog knows."""
+    if artifact.sha256 and remote.sha256 and artifact.sha256 != remote.sha256:
+        raise replaced_upstream(artifact.name, "SHA-256", artifact.sha256, remote.sha256)
+    known, said = artifact.size_bytes, remote.size_bytes
+    if known is not None and said is not None and known != said:
+        raise replaced_upstream(artifact.name, "size", f"{known} bytes", f"{said} bytes")
 
 
 def _located_elsewhere(http: Http, url: str) -> Remote | None:
@@ -170,19 +146,17 @@ def _located_elsewhere(http: Http, url: str) -> Remote | None:
 
 def _remote(reply: Reply) -> Remote:
     headers = reply.headers
-    size = headers.get("x-linked-size")
-    content_range = _CONTENT_RANGE.fullmatch(headers.get("content-range", ""))
-    if size is None and content_range:
-        size = content_range[3]
-    elif size is None and reply.redirect is None:
-        size = headers.get("content-length")
+    size_bytes = whole_number(headers.get("x-linked-size"))
+    if size_bytes is None and (part := ContentRange.of(headers)):
+        size_bytes = part.total
+    elif size_bytes is None and reply.redirect is None:
+        size_bytes = whole_number(headers.get("content-length"))
     digest = _unquoted(headers.get("x-linked-etag", "")).lower()
     return Remote(
         url=reply.redirect or reply.url,
-        size_bytes=int(size) if size and size.isascii() and size.isdigit() else None,
+        size_bytes=size_bytes,
         sha256=digest if _SHA256.fullmatch(digest) else None,
-        commit=headers.get("x-repo-commit"),
-        etag=headers.get("etag"),
+        commit=plain(headers.get("x-repo-commit")),
     )
 
 
@@ -263,27 +237,6 @@ class HubFile:
         return locate(self.http, self.artifact, waiting=self.waiting)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ContentRange:
-    """Which part of a file a 206 carries."""
-
-    first: int
-    last: int
-    total: int | None
-
-    @classmethod
-    def of(cls, headers: Mapping[str, str]) -> ContentRange | None:
-        """Read ``Content-Range``; None if it is missing or makes no sense."""
-        match = _CONTENT_RANGE.fullmatch(headers.get("content-range", "").strip())
-        if match is None:
-            return None
-        first, last = int(match[1]), int(match[2])
-        total = None if match[3] == "*" else int(match[3])
-        if last < first or (total is not None and last >= total):
-            return None
-        return cls(first=first, last=last, total=total)
-
-
 class HttpBytes:
     """Pieces of one remote file, all of the same version.
 
@@ -308,14 +261,12 @@ class HttpBytes:
 
         Raises:
             AuthenticationError, UnknownModelError, NetworkError: as `locate`.
-            IntegrityError: it is another file than before.
+            IntegrityError: it is another file than before, or than the catalog knows.
         """
         if self._remote is None:
             self.requests += 1
             self._remote = locate(self._http, self._artifact)
             self._same_version(size=self._remote.size_bytes)
-            if self._artifact.sha256 and self._remote.sha256:
-                _same("SHA-256", self._artifact.sha256, self._remote.sha256, self._artifact)
         return self._remote
 
     def size(self) -> int | None:

@@ -7,11 +7,13 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from .durable import read_note, write_durably
+from .headers import plain
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 _SCHEMA_VERSION = 1
+_LARGEST = (1 << 63) - 1
 
 
 def journal_of(partial: Path) -> Path:
@@ -53,14 +55,17 @@ class Journal:
 
 
 def _is_valid(values: dict[str, Any]) -> bool:
+    if values.keys() != set(Journal.__slots__):
+        return False
     texts = ("sha256", "validator", "durable_sha256")
-    size = values.get("size_bytes")
-    durable = values.get("durable_bytes")
+    size = values["size_bytes"]
     return (
-        values.keys() == set(Journal.__slots__)
-        and isinstance(values["source"], str)
-        and all(values[name] is None or isinstance(values[name], str) for name in texts)
-        and (size is None or type(size) is int)
-        and type(durable) is int
-        and durable >= 0
+        isinstance(values["source"], str)
+        and all(text is None or plain(text) for text in map(values.get, texts))
+        and (size is None or _is_count(size))
+        and _is_count(values["durable_bytes"])
     )
+
+
+def _is_count(value: object) -> bool:
+    return type(value) is int and 0 <= value <= _LARGEST

@@ -18,7 +18,8 @@ from . import addresses
 from .durable import disk_errors, hash_file, make_directory, open_own, require_space
 from .errors import DiskSpaceError, IntegrityError
 from .failures import TransientError
-from .hub import ContentRange
+from .headers import ContentRange, plain
+from .http import LEAST_RATE
 from .journal import Journal, journal_of
 from .mismatch import BadContentError, differs, explanation_of, replaced_upstream
 from .progress import NoProgress, Progress
@@ -44,8 +45,6 @@ _CHECKPOINT_EVERY_S = 1.0
 _ROOM_FOR_JOURNAL = 256 << 10
 _AT_ONCE_AFTER = 1 << 20
 """A connection that brought so much before it broke is followed by the next without a wait."""
-_LARGEST = 1 << 40
-"""No more is read of a file of which nobody said how long it is."""
 _LEAST_PROGRESS = 16 << 10
 _ENOUGH_TO_TELL = 64 << 10
 """Bytes of a wrong document that show what it is."""
@@ -92,16 +91,15 @@ def download(
     remote: Remote | None = None,
     expected_size: int | None = None,
     expected_sha256: str | None = None,
-    max_bytes: int = _LARGEST,
     progress: Progress | None = None,
     check: Callable[[Path], str | None] | None = None,
 ) -> Downloaded:
     """Bring a file here, going on where an earlier process stopped.
 
     The caller must be the only writer of ``partial``. ``remote`` saves the first
-    `Source.locate`. Sizes and digests that nobody expects are those that the source tells, if it
-    does; a file of unknown size ends at ``max_bytes``. ``check`` looks at the finished file and
-    returns a sentence if it is not what was wanted.
+    `Source.locate`. A size or digest that nobody expects is the one that the source tells; a
+    file of which nobody tells the size is refused, because it could fill the disk. ``check``
+    looks at the finished file and returns a sentence if it is not what was wanted.
 
     Wrong content is removed and fetched once more from its beginning before it is an error.
 
@@ -119,7 +117,6 @@ def download(
         remote=remote,
         size=expected_size,
         sha256=expected_sha256,
-        max_bytes=max_bytes,
         progress=progress or NoProgress(),
         check=check,
     )
@@ -153,7 +150,6 @@ class _Download:
         remote: Remote | None,
         size: int | None,
         sha256: str | None,
-        max_bytes: int,
         progress: Progress,
         check: Callable[[Path], str | None] | None,
     ) -> None:
@@ -164,7 +160,6 @@ class _Download:
         self._wanted = (size, sha256)
         self._size = size
         self._sha256 = sha256
-        self._max_bytes = max_bytes
         self.progress = progress
         self._check = check
         self._handle = -1
@@ -220,10 +215,7 @@ class _Download:
         remote = self._remote
         if self._sha256 and remote.sha256 and self._sha256 != remote.sha256:
             raise replaced_upstream(self._source.name, "SHA-256", self._sha256, remote.sha256)
-        # A digest that agrees says more than a size that does not.
-        certain = self._sha256 is not None and self._sha256 == remote.sha256
-        sizes = {self._size, remote.size_bytes} - {None}
-        if not certain and len(sizes) > 1:
+        if len({self._size, remote.size_bytes} - {None}) > 1:
             raise replaced_upstream(
                 self._source.name, "size", f"{self._size}", f"{remote.size_bytes}"
             )
@@ -270,7 +262,7 @@ class _Download:
 
     def _transfer(self) -> None:
         retries = self._http.retries(waiting=self.progress.waiting, hint=_RESUME_HINT)
-        furthest = self._received
+        furthest, since = self._received, self._http.monotonic()
         try:
             while not self._is_complete():
                 before = self._received
@@ -279,16 +271,19 @@ class _Download:
                 except TransientError as error:
                     self._checkpoint()
                     at_once = self._received - before >= _AT_ONCE_AFTER
-                    progressed = self._received - furthest >= self._least_progress()
-                    furthest = self._received if progressed else furthest
+                    now = self._http.monotonic()
+                    progressed = self._received - furthest >= self._least_progress(now - since)
+                    if progressed:
+                        furthest, since = self._received, now
                     retries.pause(error, progressed=progressed, at_once=at_once)
         except BaseException as error:
             self._put_in_order(error)
             raise
 
-    def _least_progress(self) -> int:
+    def _least_progress(self, seconds: float) -> float:
         """Return how many new bytes renew the patience: a byte a time would take for ever."""
-        return max(1, min(_LEAST_PROGRESS, (self._size or 0) // 1000))
+        least = max(1, min(_LEAST_PROGRESS, (self._size or 0) // 1000))
+        return max(least, LEAST_RATE * seconds)
 
     def _is_complete(self) -> bool:
         return self._ended or 0 < self._received == self._size
@@ -305,10 +300,7 @@ class _Download:
             elif response.status == 200:
                 self._begin(response)
             elif response.status == 416 and self._received:
-                if response.header("content-range") != f"bytes */{self._received}":
-                    self._begin_again("the server has no such part of the file")
-                self._ended = True
-                return
+                self._begin_again("the server has no such part of the file")
             else:
                 # A signed address has expired, or the server behind it has changed its mind.
                 self._remote = None
@@ -377,9 +369,14 @@ class _Download:
         self.progress.restarted(reason)
 
     def _receive(self, response: Response) -> None:
-        most = self._max_bytes if self._size is None else self._size
+        if self._size is None:
+            raise IntegrityError(
+                f"nobody tells how large {self._source.name} is, and it could fill the disk",
+                cause=[f"{addresses.host(response.url)} does not, and the catalog does not"],
+                hint="fetch it by hand",
+            )
         for chunk in response.chunks():
-            if self._received + len(chunk) > most:
+            if self._received + len(chunk) > self._size:
                 raise self._too_long(None)
             self._write(chunk)
             self._digest.update(chunk)
@@ -388,7 +385,7 @@ class _Download:
             self.progress.advanced(self._received)
             if self._is_checkpoint_due():
                 self._checkpoint()
-        if self._size is None or self._received == self._size:
+        if self._received == self._size:
             self._ended = True
         elif response.length is None and explanation_of(self._partial) is not None:
             raise self._too_short(self._received)
@@ -474,10 +471,9 @@ class _Download:
         raise IntegrityError(message, cause=["nothing of it is kept"])
 
     def _too_long(self, length: int | None) -> BadContentError:
-        announced = self._max_bytes if self._size is None else self._size
-        actual = f"{length} bytes" if length is not None else f"more than {announced} bytes"
+        actual = f"{length} bytes" if length is not None else f"more than {self._size} bytes"
         return differs(
-            f"{self._source.name} is longer than announced", f"{announced} bytes", actual
+            f"{self._source.name} is longer than announced", f"{self._size} bytes", actual
         )
 
     def _too_short(self, length: int) -> BadContentError:
@@ -491,7 +487,7 @@ class _Download:
 
 def _validator(response: Response) -> str | None:
     """Return what can be sent as ``If-Range``: a strong ETag, else a date."""
-    etag = response.header("etag")
+    etag = plain(response.header("etag"))
     if etag is not None and not etag.startswith("W/"):
         return etag
-    return response.header("last-modified")
+    return plain(response.header("last-modified"))

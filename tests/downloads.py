@@ -5,8 +5,10 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import socket
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -32,6 +34,31 @@ def quick_http(**values: Any) -> Http:
     """Return a client that does not wait long for anything."""
     policy = RetryPolicy(first_wait_s=0.01, longest_wait_s=0.02)
     return Http(**{"stall_timeout_s": 0.5, "connect_timeout_s": 2, "retries": policy, **values})
+
+
+@contextlib.contextmanager
+def trickling(endless: bytes, *, first: bytes = b"", every_s: float = 0.02) -> Iterator[str]:
+    """A server that says the same again and again, and never comes to the point."""
+    done = threading.Event()
+
+    def serve() -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                threading.Thread(target=talk, args=[listener.accept()[0]], daemon=True).start()
+
+    def talk(connection: socket.socket) -> None:
+        with connection, contextlib.suppress(OSError):
+            connection.sendall(first)
+            while not done.wait(every_s):
+                connection.sendall(endless)
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        threading.Thread(target=serve, daemon=True).start()
+        try:
+            yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+        finally:
+            done.set()
+            listener.shutdown(socket.SHUT_RDWR)
 
 
 class Watcher(NoProgress):

@@ -151,6 +151,27 @@ class TestRefusal:
         assert hub.data_bytes() == 0
         assert not store.root.exists()
 
+    @pytest.mark.parametrize("sha256", ["/tmp/x".ljust(64, "x"), "../../../esc", "A" * 64, ""])
+    def test_a_digest_that_is_none_asks_nobody_and_writes_nothing(
+        self, hub: Hub, store: Store, http: Http, sha256: str
+    ) -> None:
+        with pytest.raises(IntegrityError, match=r"SHA-256 of .* is none"):
+            get(store, http, sha256=sha256)
+        assert hub.requests == []
+        assert not store.root.exists()
+
+    def test_a_login_page_for_everything_is_no_hub(
+        self, hub: Hub, store: Store, http: Http
+    ) -> None:
+        names = ("X-Repo-Commit", "X-Linked-ETag", "X-Linked-Size")
+        page = b"<html><title>Log in</title></html>"
+        hub.break_it(Fault(status=200, body=page, headers=dict.fromkeys(names)))
+        for known in ({}, {"sha256": SHA256, "size_bytes": SIZE}):
+            with pytest.raises(NetworkError, match="does not answer like a Hub") as caught:
+                get(store, http, **known)
+            assert caught.value.exit_code == 6
+        assert not store.root.exists()
+
     def test_a_hostile_mirror_is_measured_by_the_catalog(
         self, hub: Hub, store: Store, http: Http
     ) -> None:

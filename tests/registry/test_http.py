@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import pytest
 
+from downloads import trickling
 from hub.server import Fault, Hub
 from rkfetch.registry.addresses import follow, origin, shown, token_fits
 from rkfetch.registry.errors import (
@@ -21,8 +22,15 @@ from rkfetch.registry.errors import (
     UsageError,
 )
 from rkfetch.registry.failures import TransientError, ordered_wait_s, translated
-from rkfetch.registry.http import Http, RetryPolicy
-from rkfetch.registry.hub import HttpBytes, endpoint, hub_token, locate, resolve_url
+from rkfetch.registry.http import Http, Response, RetryPolicy
+from rkfetch.registry.hub import (
+    HttpBytes,
+    endpoint,
+    hub_token,
+    locate,
+    modelscope_endpoint,
+    resolve_url,
+)
 from rkfetch.registry.model import Artifact, Availability
 
 if TYPE_CHECKING:
@@ -92,6 +100,8 @@ class TestRedirects:
             "http://100.100.100.200/",
             "http://[::1",
             "http://host:99999/",
+            "http://a..b/",
+            f"http://{'a' * 70}.com/",
         ],
     )
     def test_some_targets_are_refused(self, hub: Hub, http: Http, target: str) -> None:
@@ -264,12 +274,24 @@ class TestFailures:
             http.request("HEAD", hub.endpoint.replace("http:", "https:"))
 
     @pytest.mark.parametrize(
-        "url", ["http://", "nonsense", "http://\x00/", "http://[::1/", "http://h:x/"]
+        "url",
+        [
+            "http://",
+            "nonsense",
+            "http://\x00/",
+            "http://[::1/",
+            "http://h:x/",
+            "http://a..b/",
+            f"http://{'a' * 70}.com/",
+            "http://u:secret@h:x/",
+        ],
     )
     def test_an_impossible_address_is_our_error(self, http: Http, url: str) -> None:
         with pytest.raises((RkfetchError, ValueError)) as caught:
             http.request("HEAD", url)
         assert isinstance(caught.value, NetworkError)
+        assert not isinstance(caught.value, TransientError)
+        assert "secret" not in str(caught.value)
 
     def test_an_unreadable_bundle_is_named(
         self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
@@ -355,6 +377,10 @@ class TestWaiting:
             ({"ratelimit": '"api";r=3;t=55'}, None),
             ({"ratelimit": '"api";r=0;t=5, "resolvers"; r=0; t=9'}, 10),
             ({"ratelimit": "r=0"}, None),
+            ({"retry-after": "9" * 5000}, None),
+            ({"ratelimit": f'"api";r=0;t={"9" * 5000}'}, None),
+            ({"retry-after": f"Mon, 01 Jan 2024 00:00:00 +{'9' * 20}"}, None),
+            ({"retry-after": "\u0665"}, None),
             ({}, None),
         ],
     )
@@ -377,6 +403,22 @@ class TestWaiting:
         assert caught.value.cause == ("the server asks to wait 86400 s",)
         assert waits == []
 
+    def test_nor_by_many_small_orders(self, hub: Hub, http: Http, waits: list[float]) -> None:
+        hub.break_it(Fault(status=503, headers={"Retry-After": "200"}))
+        with pytest.raises(NetworkError, match="answered 503") as caught:
+            http.request("HEAD", resolve_url(REPO, FILE))
+        asked = "the server asks to wait 200 s, after 200 s that were waited"
+        assert caught.value.cause == (asked,)
+        assert waits == [200]
+
+    @pytest.mark.parametrize("text", ["1e300", "inf", "nan", "-1", "0", "soon", "9" * 5000])
+    def test_a_stall_time_that_makes_no_sense_is_not_taken(
+        self, hub: Hub, monkeypatch: pytest.MonkeyPatch, text: str
+    ) -> None:
+        monkeypatch.setenv("HF_HUB_DOWNLOAD_TIMEOUT", text)
+        with Http() as http:
+            assert http.request("HEAD", resolve_url(REPO, FILE)).status == 200
+
     def test_the_environment_sets_the_stall_time(
         self, hub: Hub, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -384,6 +426,74 @@ class TestWaiting:
         hub.break_it(Fault(stall_after=10, stall_s=5))
         with Http() as http, pytest.raises(NetworkError, match="stalled"):
             body(http, resolve_url(REPO, FILE))
+
+
+class Clock:
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+class TestTrickles:
+    def response(self, clock: Clock, *chunks: tuple[float, int]) -> Response:
+        """An answer whose chunks take so many seconds for so many bytes."""
+
+        def come() -> Iterator[bytes]:
+            for seconds, count in chunks:
+                clock.now += seconds
+                yield bytes(count)
+
+        raw = httpx.Response(200, content=come(), request=httpx.Request("GET", "http://h.example/"))
+        return Response(raw, redirect=None, window_s=60, clock=clock)
+
+    def test_less_than_a_kilobyte_a_second_for_a_minute_is_a_stall(self) -> None:
+        response = self.response(Clock(), *[(1, 999)] * 90)
+        with pytest.raises(TransientError, match=r"h\.example stalled") as caught:
+            response.read(1 << 20)
+        assert caught.value.cause == ("59940 bytes came in 60 s",)
+
+    def test_more_is_not_and_neither_are_pauses(self) -> None:
+        chunks = [(1.0, 1000)] * 90 + [(29.0, 70_000)] * 9
+        assert len(self.response(Clock(), *chunks).read(1 << 20)) == 90_000 + 630_000
+
+    def test_what_is_done_with_the_bytes_takes_its_own_time(self) -> None:
+        clock = Clock()
+        for _ in self.response(clock, *[(0.1, 10)] * 90).chunks():
+            clock.now += 1000
+
+    def test_a_small_answer_has_to_be_complete_in_time(self) -> None:
+        response = self.response(Clock(), *[(10, 50_000)] * 9)
+        with pytest.raises(TransientError, match="did not answer in time"):
+            response.read(1 << 20, until=60)
+
+    @pytest.mark.parametrize(
+        "endless", [b"HTTP/1.1 102 Processing\r\n\r\n", b"HTTP/1.1 200 OK\r\n", b"H"]
+    )
+    @pytest.mark.parametrize("proxied", [False, True])
+    def test_a_head_that_never_ends_is_cut_off(
+        self, monkeypatch: pytest.MonkeyPatch, endless: bytes, proxied: bool
+    ) -> None:
+        lines = b"X: y\r\n" if endless.endswith(b"OK\r\n") else endless
+        with trickling(lines, first=endless) as url:
+            if proxied:
+                monkeypatch.setenv("HTTP_PROXY", url)
+            with (
+                Http(stall_timeout_s=0.1, retries=RetryPolicy(attempts=2), sleep=id) as http,
+                pytest.raises(NetworkError, match="did not answer in time") as caught,
+            ):
+                http.request("HEAD", url)
+        assert caught.value.cause[-1] == "gave up after 2 tries without progress"
+
+    def test_redirects_do_not_begin_the_time_anew(self, hub: Hub) -> None:
+        hub.break_it(Fault(redirect="{here}", header_delay_s=0.001))
+        with (
+            Http(stall_timeout_s=0.2) as http,
+            pytest.raises(TransientError, match="did not answer in time"),
+            http.open("GET", resolve_url(REPO, FILE)),
+        ):
+            pass
+        assert len(hub.requests) < 10
 
 
 class TestResolveUrl:
@@ -413,6 +523,27 @@ class TestResolveUrl:
         monkeypatch.setenv("HF_ENDPOINT", value)
         with pytest.raises(UsageError, match="HF_ENDPOINT"):
             endpoint()
+
+    @pytest.mark.parametrize("token", [None, "hf_secret"])
+    def test_an_endpoint_that_is_none_is_wrong_usage(
+        self, monkeypatch: pytest.MonkeyPatch, token: str | None
+    ) -> None:
+        monkeypatch.setenv("HF_ENDPOINT", "https://[::1")
+        with pytest.raises(UsageError, match="is not an address"), Http(token=token) as http:
+            locate(http, ARTIFACT)
+
+    @pytest.mark.parametrize(
+        "value", ["http://bob:secret@127.0.0.1:1", "https://secret@h", "https://bob:secret@[::1"]
+    )
+    @pytest.mark.parametrize("variable", ["HF_ENDPOINT", "RKFETCH_MODELSCOPE_ENDPOINT"])
+    def test_a_password_in_an_endpoint_is_refused_and_not_shown(
+        self, monkeypatch: pytest.MonkeyPatch, variable: str, value: str
+    ) -> None:
+        monkeypatch.setenv(variable, value)
+        with pytest.raises(UsageError, match=variable) as caught:
+            endpoint() if variable == "HF_ENDPOINT" else modelscope_endpoint()
+        assert "HF_TOKEN" in (caught.value.hint or "")
+        assert "secret" not in f"{caught.value} {caught.value.cause} {caught.value.hint}"
 
 
 class TestLocate:
@@ -446,6 +577,25 @@ class TestLocate:
         assert (remote.size_bytes, remote.sha256) == (3, None)
         hub.break_it(Fault(method="HEAD", status=405))
         assert locate(http, plain).size_bytes == 3
+
+    @pytest.mark.parametrize("status", [200, 302])
+    def test_what_does_not_answer_like_a_hub_is_none(
+        self, hub: Hub, http: Http, status: int
+    ) -> None:
+        names = ("X-Repo-Commit", "X-Linked-ETag", "X-Linked-Size")
+        with Hub() as portal:
+            portal.break_it(Fault(status=200, headers=dict.fromkeys(names)))
+            login = f"{portal.endpoint}/login"
+            headers = {**dict.fromkeys(names), "Location": login if status == 302 else None}
+            hub.break_it(Fault(status=status, headers=headers))
+            with pytest.raises(NetworkError, match="does not answer like a Hub") as caught:
+                locate(http, ARTIFACT)
+        assert not isinstance(caught.value, TransientError)
+
+    @pytest.mark.parametrize("text", ["9" * 5000, "-1", "abc", "\u0665"])
+    def test_a_size_that_is_no_number_is_not_known(self, hub: Hub, http: Http, text: str) -> None:
+        hub.break_it(Fault(headers={"X-Linked-Size": text}))
+        assert locate(http, ARTIFACT).size_bytes is None
 
     def test_a_gated_repository_says_where_to_accept(self, hub: Hub, http: Http) -> None:
         hub.add_repo("bob/gated", gated="manual").add_file("x.rkllm", b"x")
@@ -542,6 +692,18 @@ class TestHttpBytes:
             HttpBytes(http, artifact).read(0, 10)
         assert caught.value.expected == "0" * 64
         assert hub.data_bytes() == 0
+
+    def test_so_is_another_size(self, hub: Hub, http: Http) -> None:
+        artifact = Artifact(source="huggingface", repo=REPO, path=FILE, size_bytes=5)
+        with pytest.raises(IntegrityError) as caught:
+            HttpBytes(http, artifact).read(0, 10)
+        assert (caught.value.expected, caught.value.actual) == ("5 bytes", f"{len(CONTENT)} bytes")
+        assert hub.data_bytes() == 0
+
+    def test_a_part_with_an_endless_number_is_refused(self, hub: Hub, http: Http) -> None:
+        hub.break_it(Fault(content_range=f"bytes 0-9/{'9' * 5000}"))
+        with pytest.raises(IntegrityError, match="another part"):
+            HttpBytes(http, ARTIFACT).read(0, 10)
 
     def test_another_part_than_asked_for_is_refused(self, hub: Hub, http: Http) -> None:
         hub.break_it(Fault(content_range=f"bytes 5-14/{len(CONTENT)}"))

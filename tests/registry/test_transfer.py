@@ -97,12 +97,20 @@ class TestWhole:
         hub.break_it(fault)
         assert get(http, partial).sha256 == SHA256
 
-    def test_nobody_knows_the_size(self, hub: Hub, http: Http, partial: Path) -> None:
-        unknown = {"X-Linked-Size": None, "X-Linked-ETag": None}
-        hub.break_it(Fault(method="HEAD", headers=unknown), Fault(chunked=True))
+    def test_a_file_whose_size_nobody_tells_is_refused(
+        self, hub: Hub, http: Http, partial: Path
+    ) -> None:
+        hub.break_it(Fault(method="HEAD", headers={"X-Linked-Size": None}), Fault(chunked=True))
+        with pytest.raises(IntegrityError, match="nobody tells how large"):
+            get(http, partial)
+        assert list(partial.parent.iterdir()) == []
+        assert get(http, partial, expected_size=SIZE).sha256 == SHA256
+
+    def test_a_size_that_only_the_answer_with_the_content_tells_will_do(
+        self, hub: Hub, http: Http, partial: Path
+    ) -> None:
+        hub.break_it(Fault(method="HEAD", headers={"X-Linked-Size": None}))
         assert get(http, partial).sha256 == SHA256
-        with pytest.raises(IntegrityError, match="longer than announced"):
-            get(http, partial.with_name("y.partial"), max_bytes=SIZE - 1)
 
     def test_an_empty_file_is_no_endless_loop(self, hub: Hub, http: Http, partial: Path) -> None:
         hub.repos[0].add_file(FILE, b"")
@@ -169,6 +177,35 @@ class TestBadLink:
         with pytest.raises(NetworkError):
             get(http, partial)
         assert len(hub.data_requests()) <= 6
+
+    def test_bytes_that_trickle_between_drops_do_not_renew_the_patience(
+        self, hub: Hub, partial: Path
+    ) -> None:
+        now = 0.0
+
+        class Slow(Watcher):
+            def advanced(self, received: int) -> None:
+                nonlocal now
+                now += 100
+                super().advanced(received)
+
+        hub.break_it(Fault(drop_after=20_000))
+        with (
+            quick_http(monotonic=lambda: now) as http,
+            pytest.raises(NetworkError, match="broke") as caught,
+        ):
+            get(http, partial, Slow())
+        assert caught.value.cause[-1] == "gave up after 5 tries without progress"
+        assert partial.stat().st_size == 5 * 20_000
+
+    def test_a_body_that_trickles_is_given_up(self, hub: Hub, partial: Path) -> None:
+        hub.break_it(Fault(rate=200))
+        with (
+            quick_http(stall_timeout_s=0.1) as http,
+            pytest.raises(NetworkError, match="stalled") as caught,
+        ):
+            get(http, partial)
+        assert caught.value.cause[-1] == "gave up after 5 tries without progress"
 
     def test_an_expired_address_is_renewed(self, hub: Hub, http: Http, partial: Path) -> None:
         class Expiring(Watcher):
@@ -323,18 +360,6 @@ class TestResume:
         assert get(http, partial, watcher).sha256 == SHA256
         assert watcher.restarts == ["the server has no such part of the file"]
 
-    def test_416_for_the_end_of_a_file_of_unknown_size_means_complete(
-        self, hub: Hub, http: Http, partial: Path
-    ) -> None:
-        unknown = {"X-Linked-Size": None, "X-Linked-ETag": None}
-        hub.break_it(Fault(method="HEAD", headers=unknown), Fault(no_length=True))
-        with pytest.raises(KeyboardInterrupt):
-            get(http, partial, Watcher(interrupt_at=SIZE))
-        hub.forget()
-        done = get(http, partial)
-        assert (done.resumed_from, done.sha256) == (SIZE, SHA256)
-        assert hub.requests[-1].status == 416
-
     def test_without_digest_and_validator_nothing_is_resumed(
         self, hub: Hub, http: Http, partial: Path, watcher: Watcher
     ) -> None:
@@ -348,6 +373,36 @@ class TestResume:
         hub.break_it(Fault(headers={"ETag": 'W/"weak"'}), Fault(drop_after=1 << 20, times=1))
         assert get(http, partial).sha256 == SHA256
         assert hub.data_requests()[1].headers["if-range"] == "Thu, 01 Oct 2026 12:00:00 GMT"
+
+    @pytest.mark.parametrize("value", ['"\xe9\xff"', '"a\x1b[31m"', f'"{"x" * 300}"'])
+    @pytest.mark.parametrize("name", ["ETag", "Last-Modified"])
+    def test_a_validator_that_cannot_be_sent_back_is_none(
+        self, hub: Hub, http: Http, partial: Path, name: str, value: str
+    ) -> None:
+        headers = {"ETag": None, "Last-Modified": None, name: value}
+        hub.break_it(Fault(origin="cdn", headers=headers), Fault(drop_after=1 << 20, times=1))
+        assert get(http, partial).sha256 == SHA256
+        assert "if-range" not in hub.data_requests()[-1].headers
+
+    @pytest.mark.parametrize(
+        "bad",
+        [
+            {"validator": '"\xe9"'},
+            {"validator": "x" * 201},
+            {"validator": "a\r\nb"},
+            {"durable_bytes": 1 << 63},
+            {"size_bytes": 1 << 63},
+            {"size_bytes": -1},
+        ],
+    )
+    def test_a_journal_with_words_that_cannot_be_is_none(
+        self, hub: Hub, http: Http, partial: Path, bad: dict[str, Any]
+    ) -> None:
+        get_a_part(hub, http, partial)
+        path = journal_of(partial)
+        path.write_text(json.dumps({**json.loads(path.read_text()), **bad}))
+        assert Journal.read(path) is None
+        assert get(http, partial).resumed_from == 0
 
     def test_the_same_content_from_another_place_goes_on(
         self, hub: Hub, http: Http, partial: Path
@@ -440,10 +495,14 @@ class TestWrongContent:
             get(http, partial, expected_size=5, expected_sha256=None)
         assert hub.data_bytes() == 0
 
-    def test_a_digest_that_agrees_outweighs_a_size_that_does_not(
-        self, hub: Hub, http: Http, partial: Path
+    @pytest.mark.parametrize("announced", [SIZE - 1, 10**18])
+    def test_a_size_that_contradicts_the_catalog_is_no_lack_of_room(
+        self, hub: Hub, http: Http, partial: Path, announced: int
     ) -> None:
-        assert get(http, partial, expected_size=5, expected_sha256=SHA256).size_bytes == SIZE
+        hub.break_it(Fault(method="HEAD", headers={"X-Linked-Size": str(announced)}))
+        with pytest.raises(IntegrityError, match="was replaced upstream") as caught:
+            get(http, partial, expected_size=SIZE, expected_sha256=SHA256)
+        assert (caught.value.expected, caught.value.actual) == (str(SIZE), str(announced))
 
     def test_the_callers_objection_removes_it_without_a_second_try(
         self, hub: Hub, http: Http, partial: Path
