@@ -6,6 +6,7 @@ toolkit version nobody wrote down are read by range first, when that could chang
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol
 
@@ -24,6 +25,7 @@ from rkfetch.registry.resolve import Policy, resolve
 from .measured import measured_memory
 from .models import hub_id, known_model, match, parse_reference, suggest
 from .naming import guess
+from .writer import READ, VERIFIED
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -41,8 +43,10 @@ MAX_PROBES = 6
 class Prober(Protocol):
     """Reads the header of a remote file and returns the artifact with what it says."""
 
-    def __call__(self, artifact: Artifact) -> Artifact:
+    def __call__(self, artifact: Artifact, *, afresh: bool = False) -> Artifact:
         """Return the artifact with header evidence, and remember it.
+
+        ``afresh`` reads it again, whatever is remembered.
 
         Raises:
             NetworkError, AuthenticationError, IntegrityError: it could not be read.
@@ -110,6 +114,9 @@ def answer(
     resolution = resolve(artifacts, target, policy=rules, measured=measured_memory)
     unread = None
     if prober is not None:
+        if reference.file is not None and _may_be_misread(resolution):
+            artifacts = [_asked_again(artifacts[0], prober)]
+            resolution = resolve(artifacts, target, policy=rules, measured=measured_memory)
         resolution, unread = _with_headers(resolution, artifacts, rules, prober)
     return Answer(
         reference=reference,
@@ -150,7 +157,9 @@ def _exact_file(catalog: Catalog, file: FileReference) -> Artifact:
     known = catalog.artifact(file.source, file.repo, file.path)
     if known is not None and file.revision in {None, known.revision}:
         # Who names a file exactly may have it again, whatever became of it.
-        return replace(known, availability=Availability.LISTED)
+        if known.availability is not Availability.LISTED:
+            known = replace(known, availability=Availability.LISTED, note=None)
+        return known
     return Artifact(
         source=file.source,
         repo=file.repo,
@@ -161,6 +170,23 @@ def _exact_file(catalog: Catalog, file: FileReference) -> Artifact:
 
 
 # --- reading headers where they matter ---------------------------------------------------------
+
+
+def _may_be_misread(resolution: Resolution) -> bool:
+    """Tell whether a build is refused and its header is known from a reading by range only."""
+    return resolution.choice is None and any(
+        e.origin in READ and e.place != VERIFIED
+        for candidate in resolution.refused
+        for attribute in candidate.artifact.attributes.values()
+        for e in attribute.evidence
+    )
+
+
+def _asked_again(artifact: Artifact, prober: Prober) -> Artifact:
+    """Read the header once more of a build that was named exactly; it stays if that fails."""
+    with suppress(NetworkError, AuthenticationError, IntegrityError, UnknownModelError):
+        return prober(artifact, afresh=True)
+    return artifact
 
 
 def _with_headers(

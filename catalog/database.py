@@ -248,8 +248,19 @@ class Catalog:
             f"SELECT * FROM artifacts WHERE {condition} ORDER BY {order}",  # noqa: S608
             values,
         )
-        evidence = self._evidence(rows)
-        return [(int(row["id"]), _artifact(row, evidence.get(row["id"], ()))) for row in rows]
+        evidence, doubts = self._evidence(rows), self._doubts()
+        return [
+            (int(row["id"]), _artifact(row, evidence.get(row["id"], ()), doubts.get(row["sha256"])))
+            for row in rows
+        ]
+
+    def _doubts(self) -> dict[str, str]:
+        """Return what was read by range against contents within the last day, by their digest."""
+        return self._pairs(
+            "SELECT sha256, reason FROM doubts WHERE seen BETWEEN "
+            "strftime('%Y-%m-%dT%H:%M:%SZ', 'now', '-1 day') "
+            "AND strftime('%Y-%m-%dT%H:%M:%SZ', 'now')"
+        )
 
     def _evidence(self, rows: Sequence[sqlite3.Row]) -> dict[int, list[Evidence]]:
         found: dict[int, list[Evidence]] = defaultdict(list)
@@ -302,7 +313,9 @@ def split_words(text: str) -> str:
     return re.sub(r"(?<=[a-z])(?=\d)|(?<=\d)(?=[a-z])", " ", text.lower())
 
 
-def _artifact(row: sqlite3.Row, evidence: Iterable[Evidence]) -> Artifact:
+def _artifact(row: sqlite3.Row, evidence: Iterable[Evidence], doubt: str | None) -> Artifact:
+    availability = Availability(row["availability"])
+    doubted = doubt is not None and availability is Availability.LISTED
     return Artifact(
         source=row["source"],
         repo=row["repo"],
@@ -310,12 +323,12 @@ def _artifact(row: sqlite3.Row, evidence: Iterable[Evidence]) -> Artifact:
         revision=row["revision"],
         size_bytes=border.count(row["size_bytes"]),
         sha256=border.digest(row["sha256"]),
-        availability=Availability(row["availability"]),
+        availability=Availability.REJECTED if doubted else availability,
         attributes=settle(evidence),
         curated=bool(row["curated"]),
         gated=bool(row["gated"]),
         updated=row["updated"],
-        note=row["note"],
+        note=doubt if doubted else row["note"],
     )
 
 

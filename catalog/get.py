@@ -9,12 +9,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from rkfetch.registry.check import contradiction
+from rkfetch.registry.check import contradiction, no_model
 from rkfetch.registry.errors import IntegrityError, OfflineError
 from rkfetch.registry.fetch import fetch, installed
 from rkfetch.registry.model import Origin
+from rkfetch.registry.rkllm_read import read_file
 
-from .probe import probe
+from .probe import note_file, probe
 
 if TYPE_CHECKING:
     from rkfetch.registry.http import Http
@@ -26,6 +27,13 @@ if TYPE_CHECKING:
 
     from .answer import Answer
     from .database import Catalog
+
+
+_REMEMBERED = "the catalog remembers it; the same command now looks for another build"
+_DOUBTED = (
+    "what came may have been damaged on its way: for a day another build is looked for; named "
+    "exactly (hf:OWNER/REPO/PATH), it is asked again"
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,26 +83,36 @@ def get(
     def check(facts: RkllmFacts) -> str | None:
         return contradiction(facts, artifact, answer.target, policy)
 
+    def check_file(facts: RkllmFacts) -> str | None:
+        complaint = check(facts)
+        if complaint is not None and artifact.sha256 is not None:
+            note_file(catalog, artifact, artifact.sha256, facts)
+        return complaint
+
     if not header_is_known(artifact):
         progress.phase("header")
-        complaint = check(probe(catalog, http, artifact).facts)
+        facts = probe(catalog, http, artifact).facts
+        complaint = check(facts)
         if complaint is not None:
             raise IntegrityError(
                 f"{artifact.name}: {complaint}",
                 cause=["its header was read before the download; no weights were requested"],
-                hint="the catalog remembers it; the same command now looks for another build",
+                hint=_REMEMBERED if no_model(facts) is None else _DOUBTED,
             )
     fetched = fetch(
         artifact,
         store=store,
         http=http,
         progress=progress,
-        check=check,
+        check=check_file,
         record_extra={
             "model": answer.model or artifact.model,
             "verdict": chosen.verdict.level.value,
         },
     )
+    if fetched.action == "downloaded":
+        here = fetched.installed
+        note_file(catalog, artifact, here.record.sha256, read_file(here.path))
     return Got(
         installed=fetched.installed,
         candidate=chosen,

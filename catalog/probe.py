@@ -1,24 +1,27 @@
-"""Find out what a remote build says about itself, by range, and remember it for ever.
+"""Find out what a remote build says about itself, by range, and remember it.
 
 What a content says never changes, so it is asked once for each SHA-256: a second place of the
-same content, or the same place next year, costs no request for data.
+same content, or the same place next year, costs no request for data. But no digest covers bytes
+that were read by range: they can be damaged on their way, or forged. So what speaks against a
+content counts for a day at most, and a file that was verified as a whole has the last word.
 """
 
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any
 
 from rkfetch.registry.check import no_model
 from rkfetch.registry.errors import RkfetchError
 from rkfetch.registry.hub import HttpBytes, resolve_url
-from rkfetch.registry.model import Availability, Origin, Platform, Quant, with_evidence
+from rkfetch.registry.model import Availability, Origin, Platform, Quant, settle
 from rkfetch.registry.rkllm import RkllmFacts, facts_evidence
 from rkfetch.registry.rkllm_read import read_rkllm
 from rkfetch.registry.versions import as_version
 
-from .writer import Writer, now
+from .writer import READ, VERIFIED, Writer, now
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -38,18 +41,20 @@ class Probed:
     facts: RkllmFacts
     remembered: bool
     """The answer came from the catalog; nothing was read."""
+    vouched: bool = False
+    """The server that sent the bytes knows size and SHA-256 of the content."""
 
 
-def probe(catalog: Catalog, http: Http, artifact: Artifact) -> Probed:
+def probe(catalog: Catalog, http: Http, artifact: Artifact, *, afresh: bool = False) -> Probed:
     """Read the header and trailer of a remote build, or recall them, and note them down.
 
-    A content that is no whole model is rejected in the catalog.
+    ``afresh`` reads them whatever is remembered.
 
     Raises:
         NetworkError, AuthenticationError, UnknownModelError: it could not be read.
         IntegrityError: it is another file than the catalog says.
     """
-    probed = read_remote(http, artifact, recall=catalog.probed)
+    probed = read_remote(http, artifact, recall=_nothing if afresh else catalog.probed)
     if not (probed.remembered or catalog.read_only):
         with Writer.open(catalog.path) as writer:
             note(writer, probed)
@@ -76,33 +81,73 @@ def read_remote(http: Http, artifact: Artifact, *, recall: Callable[[str], str |
     known = _recalled(artifact.sha256, recall)
     if known is not None:
         return _probed(artifact, known, remembered=True)
-    return _probed(artifact, read_rkllm(source), remembered=False)
+    facts = read_rkllm(source)
+    same_size = artifact.size_bytes in {None, facts.size_bytes}
+    vouched = same_size and remote.sha256 is not None and remote.sha256 == artifact.sha256
+    return replace(_probed(artifact, facts, remembered=False), vouched=vouched)
 
 
 def note(writer: Writer, probed: Probed) -> None:
     """Write down what a probe found."""
-    artifact, facts = probed.artifact, probed.facts
+    # A doubt is no state of the row; and a row that was rejected for good stays so.
+    artifact = replace(probed.artifact, availability=Availability.LISTED, note=None)
+    facts = probed.facts
+    complaint = no_model(facts)
     with writer.transaction():
-        writer.record_artifact(artifact, seen=now())
-        if artifact.sha256 is not None:
+        known = artifact.sha256 is not None and writer.is_verified(artifact.sha256)
+        if complaint is None or (probed.vouched and not known):
+            writer.record_artifact(artifact, seen=now())
+        if artifact.sha256 is None or known:
+            return
+        if complaint is None:
             writer.record_probe(artifact.sha256, facts.format, facts_json(facts))
-        complaint = no_model(facts)
-        if complaint is not None:
-            writer.reject(artifact, complaint)
+            writer.trust(artifact.sha256)
+        elif probed.vouched:
+            writer.doubt(artifact.sha256, complaint)
+
+
+def note_file(catalog: Catalog, artifact: Artifact, sha256: str, facts: RkllmFacts) -> None:
+    """Write down what a file says whose every byte is here and verified: the last word.
+
+    One that is no model is rejected for ever. A catalog that cannot be written is no obstacle.
+    """
+    if catalog.read_only:
+        return
+    certain = _heard(replace(artifact, sha256=sha256, size_bytes=facts.size_bytes), facts, VERIFIED)
+    complaint = no_model(facts)
+    with suppress(RkfetchError), Writer.open(catalog.path) as writer, writer.transaction():
+        writer.trust(sha256)
+        writer.record_artifact(certain, seen=now())
+        if complaint is None:
+            writer.record_probe(sha256, facts.format, facts_json(facts))
+        else:
+            writer.reject(certain, complaint)
+
+
+def _nothing(_: str) -> None:
+    return None
 
 
 def _recalled(sha256: str | None, recall: Callable[[str], str | None]) -> RkllmFacts | None:
     text = recall(sha256) if sha256 is not None else None
-    return None if text is None else facts_from_json(text)
+    facts = None if text is None else facts_from_json(text)
+    return facts if facts is not None and no_model(facts) is None else None
 
 
 def _probed(artifact: Artifact, facts: RkllmFacts, *, remembered: bool) -> Probed:
     place = resolve_url(artifact.repo, artifact.path, artifact.revision, source=artifact.source)
-    heard = with_evidence(artifact, facts_evidence(facts, place=place, seen=now()))
+    heard = _heard(artifact, facts, place)
     complaint = no_model(facts)
     if complaint is not None:
         heard = replace(heard, availability=Availability.REJECTED, note=complaint)
     return Probed(artifact=heard, facts=facts, remembered=remembered)
+
+
+def _heard(artifact: Artifact, facts: RkllmFacts, place: str) -> Artifact:
+    """Return a build with this reading of it in place of all others; a broken one tells nothing."""
+    others = (e for a in artifact.attributes.values() for e in a.evidence if e.origin not in READ)
+    said = () if no_model(facts) else facts_evidence(facts, place=place, seen=now())
+    return replace(artifact, attributes=settle([*others, *said]))
 
 
 _UNKEPT = {"keys", "read_bytes", "requests"}

@@ -116,7 +116,21 @@ def _create(db: Database) -> None:
         db.execute(statement)
 
 
-MIGRATIONS: tuple[Callable[[Database], None], ...] = (_create,)
+def _add_doubts(db: Database) -> None:
+    # What was read by range against a content. Such bytes are not covered by a digest, so that
+    # it counts for a while only, and never changes the row itself.
+    db.execute(
+        """
+        CREATE TABLE doubts (
+            sha256 TEXT PRIMARY KEY,
+            reason TEXT NOT NULL,
+            seen TEXT NOT NULL
+        ) STRICT
+        """
+    )
+
+
+MIGRATIONS: tuple[Callable[[Database], None], ...] = (_create, _add_doubts)
 SCHEMA_VERSION = len(MIGRATIONS)
 
 

@@ -121,13 +121,11 @@ def _observed(line: Mapping[str, Any]) -> Artifact:
 def _availability(source: str, repo: str, path: str, place: str) -> tuple[Availability, str | None]:
     if source == "modelzoo":
         return Availability.MANUAL, (
-            f"in Rockchip's model zoo: open {ZOO_SHARE} (fetch code rkllm) in a browser, "
-            "then `rkfetch import FILE`"
+            f"only a person can fetch it: from Rockchip's model zoo, {ZOO_SHARE} (fetch code "
+            "rkllm), in a browser"
         )
     if source in {"other", "github"}:
-        return Availability.MANUAL, (
-            f"rkfetch cannot fetch it: seen in {place}; if you have the file, `rkfetch import FILE`"
-        )
+        return Availability.MANUAL, f"only a person can fetch it: seen in {place}"
     if not path:
         return Availability.UNNAMED, "its file names were not seen yet: `rkfetch catalog update`"
     if repo.startswith("HanzoHuang/") and _OLD_ORDER.search(path):

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING
 
+from rkfetch.registry.check import no_model
 from rkfetch.registry.errors import (
     AuthenticationError,
     IntegrityError,
@@ -312,6 +313,11 @@ class _Update:
                 note(self._writer, probed)
                 self._report.probed += 1
             self._observer.probed()
+        complaint = no_model(probed.facts)
+        if complaint is not None:
+            # The row stays as it is: bytes that no digest covers do not condemn it.
+            self._skip(artifact.name, complaint)
+            return artifact, False
         return probed.artifact, True
 
     def _recall(self, sha256: str) -> str | None:

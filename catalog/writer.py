@@ -39,6 +39,12 @@ if TYPE_CHECKING:
 OF_CONTENT = frozenset({Origin.HEADER, Origin.TRAILER, Origin.LOG})
 """Origins that speak about bytes, wherever these lie."""
 
+VERIFIED = "the whole file, its SHA-256 verified"
+"""The place of evidence that was read from a file as its digest has it."""
+
+READ = (Origin.HEADER, Origin.TRAILER)
+"""Origins that are one reading of a file, together."""
+
 _OF_NAMES = (Origin.FILE_NAME.value, Origin.REPO_NAME.value)
 
 
@@ -171,6 +177,18 @@ class Writer:
                 (Availability.REJECTED.value, reason, row_id),
             )
 
+    def doubt(self, sha256: str, reason: str) -> None:
+        """Have a content passed over for a day, for what was read of it by range."""
+        with self.transaction():
+            self._table("doubts").upsert(
+                {"sha256": sha256, "reason": reason, "seen": now()}, pk="sha256"
+            )
+
+    def trust(self, sha256: str) -> None:
+        """Forget a doubt."""
+        with self.transaction():
+            self._conn.execute("DELETE FROM doubts WHERE sha256 = ?", (sha256,))
+
     def record_probe(self, sha256: str, form: str, facts: str) -> None:
         """Remember for ever what a content says: its format, and the facts as JSON."""
         with self.transaction():
@@ -178,6 +196,13 @@ class Writer:
                 {"sha256": sha256, "format": form, "facts": facts, "seen": now()},
                 pk="sha256",
             )
+
+    def is_verified(self, sha256: str) -> bool:
+        """Tell whether a content was read from a whole file that has this digest."""
+        found = self._conn.execute(
+            "SELECT 1 FROM evidence WHERE sha256 = ? AND place = ?", (sha256, VERIFIED)
+        )
+        return found.fetchone() is not None
 
     def sync_repository(
         self,
@@ -326,6 +351,7 @@ class Writer:
     ) -> None:
         """Add observations; those of the same attribute, origin and place make room."""
         fresh = list(dict.fromkeys(e for e in map(border.observation, evidence) if e is not None))
+        fresh = self._one_reading(row_id, sha256, fresh)
         if row_id is not None and any(e.origin.value in _OF_NAMES for e in fresh):
             # A name is read as a whole: what an older reading of it found is void.
             self._conn.execute(
@@ -353,6 +379,24 @@ class Writer:
             rows,
         )
         self._table("evidence").insert_all(rows)
+
+    def _one_reading(
+        self, row_id: int | None, sha256: str | None, fresh: list[Evidence]
+    ) -> list[Evidence]:
+        """Let the newest reading of a header stand alone, unless the whole file was verified.
+
+        Readings by range may have been damaged or forged; together they would be a dispute.
+        """
+        places = {e.place for e in fresh if e.origin in READ}
+        if not places:
+            return fresh
+        if VERIFIED not in places and sha256 is not None and self.is_verified(sha256):
+            return [e for e in fresh if e.origin not in READ]
+        self._conn.execute(
+            "DELETE FROM evidence WHERE (artifact_id = ? OR sha256 = ?) AND origin IN (?, ?)",
+            (row_id, sha256, *(origin.value for origin in READ)),
+        )
+        return fresh
 
     def _refresh(self, ids: Iterable[int]) -> None:
         """Bring what is derived from evidence up to date: the model, and the search index."""

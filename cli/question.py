@@ -98,8 +98,8 @@ class Question:
 def _prober(catalog: Catalog, http: Http) -> Prober:
     from rkfetch.catalog.probe import probe
 
-    def read(artifact: Artifact) -> Artifact:
-        return probe(catalog, http, artifact).artifact
+    def read(artifact: Artifact, *, afresh: bool = False) -> Artifact:
+        return probe(catalog, http, artifact, afresh=afresh).artifact
 
     return read
 

@@ -1,20 +1,24 @@
-"""A remote build is asked once what it is; the catalog remembers the answer for ever."""
+"""A remote build is asked once what it is; the catalog remembers, and lets itself be corrected."""
 
 from __future__ import annotations
 
+from contextlib import closing
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
 
-from hub.server import Hub
+from hub.server import Fault, Hub
 from rkfetch.catalog.database import Catalog
-from rkfetch.catalog.files import create
-from rkfetch.catalog.probe import facts_from_json, facts_json, probe
+from rkfetch.catalog.files import connect, create
+from rkfetch.catalog.probe import facts_from_json, facts_json, note_file, probe
+from rkfetch.catalog.writer import VERIFIED
 from rkfetch.registry.errors import AuthenticationError, IntegrityError, UnknownModelError
 from rkfetch.registry.http import Http
 from rkfetch.registry.model import Artifact, Availability, Origin, Platform
+from rkfetch.registry.rkllm_read import read_file
 from rkfetch.registry.versions import Version
-from rkllm_files import rkllm_bytes
+from rkllm_files import kv, rkllm_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -77,7 +81,7 @@ def test_what_was_heard_once_is_not_asked_again(hub: Hub, http: Http, catalog: C
     assert unhashed.artifact.toolkits == first.artifact.toolkits
 
 
-def test_what_is_no_model_is_rejected(hub: Hub, http: Http, catalog: Catalog) -> None:
+def test_what_is_no_model_is_passed_over(hub: Hub, http: Http, catalog: Catalog) -> None:
     hub.add_repo(REPO).add_file(FILE, b'{"error": "rate limited"}')
     probed = probe(catalog, http, BUILD)
     assert probed.artifact.availability is Availability.REJECTED
@@ -126,3 +130,101 @@ def test_facts_survive_being_written_down(hub: Hub, http: Http, catalog: Catalog
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"platform": "rk9"}', '{"format": 3'])
 def test_facts_of_another_version_are_asked_for_again(text: str) -> None:
     assert facts_from_json(text) is None
+
+
+# --- what no digest covers -----------------------------------------------------------------------
+
+PORTAL = b"<!DOCTYPE html><title>Log in to the network</title>".ljust(len(rkllm_bytes()))
+PLATFORM = kv("rkllm.platform", "i32", 1)
+
+
+def misread(content: bytes) -> Fault:
+    """Turn the platform's code into another one on its way."""
+    return Fault(origin="cdn", flip_at=content.index(PLATFORM) + len(PLATFORM) - 4)
+
+
+def forget_the_day(catalog: Catalog) -> None:
+    with closing(connect(catalog.path)) as conn:
+        conn.execute("UPDATE doubts SET seen = '2026-01-01T00:00:00Z'")
+
+
+def test_what_a_portal_answers_condemns_nothing(hub: Hub, http: Http, catalog: Catalog) -> None:
+    file = hub.add_repo(REPO).add_file(FILE, rkllm_bytes())
+    nameless = {"X-Linked-ETag": None, "X-Linked-Size": None}
+    hub.break_it(
+        Fault(origin="hub", method="HEAD", headers=nameless), Fault(origin="cdn", body=PORTAL)
+    )
+    known = replace(BUILD, sha256=file.sha256)
+    for artifact in (BUILD, known):
+        assert probe(catalog, http, artifact).artifact.availability is Availability.REJECTED
+    assert catalog.everything() == []
+    hub.heal()
+    assert probe(catalog, http, known).artifact.availability is Availability.LISTED
+
+
+def test_a_doubt_lasts_for_a_day_and_is_asked_about(hub: Hub, http: Http, catalog: Catalog) -> None:
+    hub.add_repo(REPO).add_file(FILE, rkllm_bytes())
+    hub.break_it(Fault(origin="cdn", body=PORTAL))
+    probe(catalog, http, BUILD)
+    (doubted,) = catalog.everything()
+    assert doubted.availability is Availability.REJECTED
+    assert doubted.note is not None
+    assert doubted.note.startswith("it is no .rkllm model but a web page")
+    forget_the_day(catalog)
+    (listed,) = catalog.everything()
+    assert (listed.availability, listed.note) == (Availability.LISTED, None)
+    probe(catalog, http, listed)
+    hub.heal()
+    heard = probe(catalog, http, catalog.everything()[0])
+    assert not heard.remembered
+    (sound,) = catalog.everything()
+    assert (sound.availability, sound.toolkits) == (Availability.LISTED, (Version("1.2.3"),))
+
+
+def test_the_newest_reading_stands_alone(hub: Hub, http: Http, catalog: Catalog) -> None:
+    content = rkllm_bytes()
+    hub.add_repo(REPO).add_file(FILE, content)
+    hub.break_it(misread(content))
+    assert probe(catalog, http, BUILD).artifact.platform is Platform.RK3588
+    hub.heal()
+    (wrong,) = catalog.everything()
+    assert probe(catalog, http, wrong).remembered
+    right = probe(catalog, http, wrong, afresh=True)
+    assert right.artifact.platform is Platform.RK3576
+    (noted,) = catalog.everything()
+    assert [e.value for e in noted.attribute("platform").evidence if e.origin is Origin.HEADER] == [
+        "rk3576"
+    ]
+
+
+def test_a_verified_file_has_the_last_word(
+    hub: Hub, http: Http, catalog: Catalog, tmp_path: Path
+) -> None:
+    content = rkllm_bytes()
+    file = hub.add_repo(REPO).add_file(FILE, content)
+    hub.break_it(misread(content))
+    probe(catalog, http, BUILD)
+    here = tmp_path / "here.rkllm"
+    here.write_bytes(content)
+    note_file(catalog, BUILD, file.sha256, read_file(here))
+    for _ in range(2):
+        (noted,) = catalog.everything()
+        assert noted.platform is Platform.RK3576
+        assert {e.place for e in noted.attribute("platform").evidence[:1]} == {VERIFIED}
+        remembered = probe(catalog, http, noted)
+        assert (remembered.remembered, remembered.facts.platform) == (True, Platform.RK3576)
+        probe(catalog, http, noted, afresh=True)
+
+
+def test_a_verified_file_that_is_no_model_is_rejected_for_ever(
+    hub: Hub, http: Http, catalog: Catalog, tmp_path: Path
+) -> None:
+    here = tmp_path / "here.rkllm"
+    here.write_bytes(rkllm_bytes()[:2000])
+    sha256 = hub.add_repo(REPO).add_file(FILE, here.read_bytes()).sha256
+    note_file(catalog, BUILD, sha256, read_file(here))
+    forget_the_day(catalog)
+    (noted,) = catalog.everything()
+    assert noted.availability is Availability.REJECTED
+    assert (noted.note or "").startswith("it is cut off")
+    assert Origin.HEADER not in {a.origin for a in noted.attributes.values()}

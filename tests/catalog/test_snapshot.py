@@ -106,8 +106,8 @@ def test_the_zoo_says_how_to_fetch_by_hand(catalog: Catalog) -> None:
     )
     assert artifact.availability is Availability.MANUAL
     assert artifact.note == (
-        "in Rockchip's model zoo: open https://console.box.lenovo.com/l/l0tXb8 (fetch code rkllm) "
-        "in a browser, then `rkfetch import FILE`"
+        "only a person can fetch it: from Rockchip's model zoo, "
+        "https://console.box.lenovo.com/l/l0tXb8 (fetch code rkllm), in a browser"
     )
     assert artifact.toolkits == (Version("1.1.4"),)
     assert artifact.attribute("toolkit").origin is Origin.REPO_NAME

@@ -218,14 +218,22 @@ def test_a_header_outranks_a_lying_name(hub: Hub, run: Callable[..., Report], pa
     assert {e.value for e in attribute.overruled} == {"rk3576"}
 
 
-def test_what_is_no_model_is_rejected(hub: Hub, run: Callable[..., Report], path: Path) -> None:
-    hub.add_repo(REPO, tags=["rkllm"]).add_file(FILE, b"<!DOCTYPE html><html>Sign in</html>")
-    run()
-    artifact = only(path)
-    assert artifact.availability is Availability.REJECTED
-    assert (artifact.note or "").startswith("it is no .rkllm model but")
-    run()
-    assert only(path).availability is Availability.REJECTED
+def test_what_is_no_model_is_passed_over_and_asked_again(
+    hub: Hub, run: Callable[..., Report], path: Path
+) -> None:
+    content = rkllm_bytes()
+    hub.add_repo(REPO, tags=["rkllm"]).add_file(FILE, content)
+    page = b"<!DOCTYPE html><html>Sign in</html>".ljust(len(content))
+    hub.break_it(Fault(origin="cdn", body=page))
+    for _ in range(2):
+        report = run()
+        artifact = only(path)
+        assert artifact.availability is Availability.REJECTED
+        assert (artifact.note or "").startswith("it is no .rkllm model but")
+        assert report.skipped == [(artifact.name, artifact.note)]
+    hub.heal()
+    assert run().skipped == []
+    assert (only(path).availability, only(path).note) == (Availability.LISTED, None)
 
 
 def test_a_gated_repository_is_listed_though_not_read(
