@@ -113,6 +113,7 @@ def _checked(path: Path) -> sqlite3.Connection:
     conn = connect(path)
     try:
         version = known_version(conn, path)
+        _require_whole(conn)
         if version < SCHEMA_VERSION:
             migrate(conn, path)
         if (snapshot_date(conn) or SNAPSHOT_DATE) < SNAPSHOT_DATE:
@@ -121,6 +122,17 @@ def _checked(path: Path) -> sqlite3.Connection:
         conn.close()
         raise
     return conn
+
+
+def _require_whole(conn: sqlite3.Connection) -> None:
+    """Look at every page now: damage in one of them would else show in the middle of a command.
+
+    Raises:
+        sqlite3.DatabaseError: a page is damaged.
+    """
+    found = conn.execute("PRAGMA quick_check(1)").fetchone()[0]
+    if found != "ok":
+        raise sqlite3.DatabaseError(found)
 
 
 def _take_in_snapshot(conn: sqlite3.Connection) -> None:
@@ -154,7 +166,9 @@ def _readable(path: Path) -> sqlite3.Connection | None:
 
 
 def _install(path: Path) -> None:
-    """Put the shipped snapshot at ``path``, all at once."""
+    """Put the shipped snapshot at ``path``, all at once; the caller holds the lock."""
+    for leftover in path.parent.glob(f"{path.name}.*.new*"):
+        leftover.unlink(missing_ok=True)  # whoever made it died: it held the lock, too
     partial = path.with_name(f"{path.name}.{os.getpid()}.new")
     try:
         shutil.copyfile(SNAPSHOT, partial)

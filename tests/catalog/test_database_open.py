@@ -104,13 +104,38 @@ def test_a_file_that_was_cut_off_is_set_aside() -> None:
         assert catalog.notices
 
 
-def test_damage_that_shows_late_is_an_error_that_names_the_file() -> None:
+@pytest.mark.parametrize("page", [1, 9, 40, -1])
+def test_a_page_of_zeros_is_damage_like_any_other(page: int) -> None:
     with Catalog.open():
         pass
     path = catalog_path()
     content = bytearray(path.read_bytes())
-    content[len(content) // 4 :] = b"\xff" * (len(content) - len(content) // 4)
+    start = page % (len(content) // 4096) * 4096
+    content[start : start + 4096] = bytes(4096)
     path.write_bytes(content)
+    with Catalog.open() as catalog:
+        assert len(catalog.notices) == 1
+        assert catalog.everything()
+    with Catalog.open() as catalog:
+        assert catalog.notices == ()
+
+
+def test_what_a_killed_first_run_left_is_cleared_away() -> None:
+    home = catalog_path().parent
+    home.mkdir(parents=True)
+    for name in ("catalog.db.1.new", "catalog.db.1.new-journal", "catalog.db.77.new"):
+        (home / name).write_bytes(b"half a snapshot")
+    with Catalog.open() as catalog:
+        assert SHIPPED in catalog.models()
+    assert [p.name for p in home.iterdir() if ".new" in p.name] == []
+
+
+def test_damage_that_shows_late_is_an_error_that_names_the_file() -> None:
+    with Catalog.open():
+        pass
+    path = catalog_path()
+    with closing(connect(path)) as conn:
+        conn.execute("DROP TABLE evidence")
     with Catalog.open() as catalog, pytest.raises(IntegrityError) as caught:
         catalog.everything()
     assert caught.value.message == f"the catalog cannot be read: {path}"
