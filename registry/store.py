@@ -181,10 +181,12 @@ class Store:
 
         Raises:
             IntegrityError: the key is no digest.
-            RkfetchError: the folder of partials leads out of the store, or cannot be used.
+            RkfetchError: the folder of partials, or the one that the file is to enter, leads out
+                of the store or cannot be used.
         """
         from filelock import FileLock, Timeout
 
+        self._entry(key)
         path = self._lock(key)
         make_directory(self._partials)
         lock = FileLock(path)

@@ -261,8 +261,11 @@ class TestPlanted:
         link = store.root / name
         link.parent.mkdir(parents=True)
         link.symlink_to(outside)
-        with pytest.raises(RkfetchError, match="is a symbolic link") as caught:
-            add(store)
+        with (
+            pytest.raises(RkfetchError, match="is a symbolic link") as caught,
+            store.writing(SHA256),
+        ):
+            pass
         assert str(link) in caught.value.message
         assert "remove" in (caught.value.hint or "")
         assert self.untouched(outside)
