@@ -16,6 +16,7 @@ from rkfetch.registry.errors import (
     ConversionUnavailableError,
     IntegrityError,
     NetworkError,
+    OfflineError,
     UnknownModelError,
 )
 from rkfetch.registry.model import Artifact, Availability, settle
@@ -64,21 +65,38 @@ class Answer:
     resolution: Resolution
     unread: str | None = None
     """Why headers that would have mattered could not be read."""
+    offline: bool = False
+    """The network was switched off."""
 
     @property
     def choice(self) -> Candidate | None:
         """The build to use."""
         return self.resolution.choice
 
+    @property
+    def name(self) -> str:
+        """What was asked for, in a sentence: ``qwen2.5-1.5b (Qwen/Qwen2.5-1.5B-Instruct)``."""
+        typed = self.reference.model or self.reference.text
+        if self.reference.file is not None or self.model in {None, typed}:
+            return typed
+        return f"{typed} ({self.model})"
+
     def require(self) -> Candidate:
         """Return the build to use.
 
         Raises:
             IncompatibleError, MemoryFitError, UsageError: why there is none.
+            OfflineError: the header of the one file that was named would tell, and may not be read.
         """
         if self.choice is not None:
             return self.choice
-        error = refuse(self.reference.text, self.resolution, measured=measured_memory)
+        if self.reference.file is not None and self.offline and self.unread:
+            raise OfflineError(
+                f"whether {self.name} fits is told by its header only",
+                cause=[self.unread],
+                hint="run it once online, or accept it unread with --allow-unverified",
+            )
+        error = refuse(self.name, self.resolution, measured=measured_memory)
         if self.unread:
             error.cause = (*error.cause, self.unread)
         raise error
@@ -117,13 +135,17 @@ def answer(
         if reference.file is not None and _may_be_misread(resolution):
             artifacts = [_asked_again(artifacts[0], prober)]
             resolution = resolve(artifacts, target, policy=rules, measured=measured_memory)
-        resolution, unread = _with_headers(resolution, artifacts, rules, prober)
+        exact = reference.file is not None
+        resolution, unread = _with_headers(resolution, artifacts, rules, prober, exact=exact)
+    elif _worth_reading(resolution, set()) is not None:
+        unread = "headers that would tell more were not read: the network is switched off"
     return Answer(
         reference=reference,
         model=(hub_id(model) or model) if model else None,
         target=target,
         resolution=resolution,
         unread=unread,
+        offline=prober is None,
     )
 
 
@@ -190,9 +212,18 @@ def _asked_again(artifact: Artifact, prober: Prober) -> Artifact:
 
 
 def _with_headers(
-    resolution: Resolution, artifacts: Sequence[Artifact], policy: Policy, prober: Prober
+    resolution: Resolution,
+    artifacts: Sequence[Artifact],
+    policy: Policy,
+    prober: Prober,
+    *,
+    exact: bool,
 ) -> tuple[Resolution, str | None]:
-    """Read unknown builds, most promising first, until something certain is found."""
+    """Read unknown builds, most promising first, until something certain is found.
+
+    Trouble with one of several builds is told at the end; trouble with the one file that was
+    named exactly (``exact``) is the answer, and raised.
+    """
     known = {_key(a): a for a in artifacts}
     unread = None
     tried: set[tuple[str, str, str]] = set()
@@ -203,13 +234,19 @@ def _with_headers(
         tried.add(_key(wanted))
         try:
             known[_key(wanted)] = prober(wanted)
-        except NetworkError as error:
-            # The next file lies on the same host: asking again would only take longer.
-            unread = f"headers of builds with an unknown toolkit could not be read: {error.message}"
-            break
-        except AuthenticationError:
-            continue
+        except (NetworkError, AuthenticationError, UnknownModelError) as error:
+            if exact:
+                raise
+            if isinstance(error, NetworkError):
+                # The next file lies on the same host: asking again would only take longer.
+                unread = f"headers that would tell more could not be read: {error.message}"
+                break
+            if isinstance(error, UnknownModelError):
+                gone = replace(wanted, availability=Availability.GONE, note=error.message)
+                known[_key(wanted)] = gone
         except IntegrityError as error:
+            if exact:
+                raise
             known[_key(wanted)] = replace(
                 wanted, availability=Availability.REJECTED, note=error.message
             )

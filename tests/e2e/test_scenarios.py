@@ -562,6 +562,26 @@ def test_13_offline_with_something_not_here_is_said_at_once(qwen: World) -> None
     assert qwen.run("qwen2.5-1.5b", *HERE, HF_HUB_OFFLINE="1").code == 11
 
 
+EXACT = "hf:someone/Thing-7B-RKLLM/thing.rkllm"
+
+
+def test_an_exact_file_fails_with_its_own_trouble(world: World) -> None:
+    """Nothing is "incompatible" that could not even be looked at."""
+    missing = world.run(EXACT, *HERE)
+    assert (missing.code, missing.out) == (5, ""), missing.err
+    world.hub.add_repo("someone/Thing-7B-RKLLM")
+    assert world.run(EXACT, *HERE).code == 4
+    offline = world.run(EXACT, *HERE, "--offline")
+    assert offline.code == 11
+    assert "switched off" in offline.err
+    world.hub.stop_accepting()
+    unreachable = world.run(EXACT, *HERE)
+    assert unreachable.code == 6
+    world.hub.start_accepting()
+    world.add("thing.rkllm", repo="someone/Thing-7B-RKLLM")
+    assert world.run(EXACT, *HERE).code == 0
+
+
 def test_13_two_processes_download_it_once(qwen: World) -> None:
     both = [qwen.start("qwen2.5-1.5b", *HERE, "--quiet") for _ in range(2)]
     outs = [p.communicate(timeout=60) for p in both]
