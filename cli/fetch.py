@@ -57,6 +57,8 @@ def fetch_command(
     from pathlib import Path
 
     from rkfetch.catalog.get import get
+    from rkfetch.registry.place import destination_of
+    from rkfetch.registry.record import safe_file_name
     from rkfetch.registry.store import Store, home
 
     from .progress import for_output
@@ -73,6 +75,8 @@ def fetch_command(
                 question, answer = _ask_about_risk(question, answer, catalog, http)
             elif answer.choice is not None and not silent:
                 _announce(answer)
+            if output is not None and answer.choice is not None:
+                destination_of(safe_file_name(answer.choice.artifact.path), Path(output))
             got = get(
                 catalog,
                 answer,

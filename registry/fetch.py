@@ -122,11 +122,10 @@ def _complaint(
     if wanted is None:
         return None
     facts = read_file(path)
+    complaint = check(facts) if check is not None and wanted == "rkllm" else None
     if facts.format != wanted:
         return f"it is no .{wanted} file but {facts.explanation or facts.format}"
-    if wanted != "rkllm":
-        return None
-    return check(facts) if check is not None else None
+    return complaint
 
 
 def _record(

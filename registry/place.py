@@ -5,13 +5,13 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+from pathlib import PurePath
 from typing import TYPE_CHECKING
 
 from .durable import (
     BLOCK_BYTES,
     disk_errors,
     hash_file,
-    make_directory,
     require_space,
     sync_directory,
 )
@@ -37,9 +37,7 @@ def place(item: Installed, target: Path, *, force: bool = False) -> Path:
         DiskSpaceError: there is no room for a copy.
         IntegrityError: the stored file turned out damaged while it was copied.
     """
-    into_folder = target.is_dir() or target.suffix.lower() != item.path.suffix.lower()
-    destination = (target / item.path.name if into_folder else target).absolute()
-    make_directory(destination.parent)
+    destination = destination_of(item.path.name, target)
     if os.path.lexists(destination):
         if _is_same(item, destination):
             return destination
@@ -56,6 +54,31 @@ def place(item: Installed, target: Path, *, force: bool = False) -> Path:
             sync_directory(destination.parent)
         finally:
             temporary.unlink(missing_ok=True)
+    return destination
+
+
+def destination_of(name: str, target: Path) -> Path:
+    """Return where a file of this name would be placed, and make sure that it can be.
+
+    Asked before a download too, so that hours later nothing stands in the way.
+
+    Raises:
+        UsageError: the folder cannot be made or written.
+    """
+    suffix = PurePath(name).suffix.lower()
+    into_folder = target.is_dir() or target.suffix.lower() != suffix
+    destination = (target / name if into_folder else target).absolute()
+    try:
+        destination.parent.mkdir(parents=True, exist_ok=True)
+        writable = os.access(destination.parent, os.W_OK | os.X_OK)
+        reason = "it is not writable"
+    except OSError as error:
+        writable, reason = False, error.strerror or str(error)
+    if not writable:
+        raise UsageError(
+            f"no file can be placed in {destination.parent}: {reason}",
+            hint="name another folder with -o; the download itself is kept in RKFETCH_HOME",
+        )
     return destination
 
 

@@ -107,10 +107,11 @@ class Store:
     def find(self, sha256: str) -> Installed | None:
         """Return the file with this content, if it is here and nothing is known against it.
 
-        Cheap: size and record are looked at, the content is not.
+        Cheap: size, record and times are looked at; the content only of a file that was written
+        to after it had been verified.
         """
         item = self._load(sha256) if _SHA256.fullmatch(sha256) else None
-        return item if item is not None and _is_sound(item) else None
+        return item if item is not None and self._may_be_given_out(item) else None
 
     def find_source(self, source: str, repo: str, path: str) -> Installed | None:
         """Return the newest sound file that was fetched from there, at whatever revision."""
@@ -118,7 +119,7 @@ class Store:
             item
             for item in self.installed()
             if (item.record.source, item.record.repo, item.record.path) == (source, repo, path)
-            and _is_sound(item)
+            and self._may_be_given_out(item)
         ]
         return max(found, key=lambda item: item.record.fetched_at, default=None)
 
@@ -130,6 +131,21 @@ class Store:
         items = [self._load(name) for name in _names(self._models) if _SHA256.fullmatch(name)]
         present = [item for item in items if item is not None]
         return sorted(present, key=lambda item: (item.path.name.lower(), item.record.sha256))
+
+    def _may_be_given_out(self, item: Installed) -> bool:
+        try:
+            now, noted = item.path.stat(), (item.path.parent / RECORD_NAME).stat()
+        except OSError:
+            return False
+        if item.record.damaged or now.st_size != item.record.size_bytes:
+            return False
+        if now.st_mtime_ns <= noted.st_mtime_ns:
+            return True
+        # Somebody wrote to it, perhaps through a link of theirs to the same file.
+        if self.verify(item) is not None:
+            return False
+        self._note(item.record)
+        return True
 
     def _load(self, sha256: str) -> Installed | None:
         directory = self._models / sha256
@@ -380,12 +396,6 @@ def _checked(key: str) -> str:
             hint="rkfetch catalog update",
         )
     return key
-
-
-def _is_sound(item: Installed) -> bool:
-    with contextlib.suppress(OSError):
-        return not item.record.damaged and item.path.stat().st_size == item.record.size_bytes
-    return False
 
 
 def _names(directory: Path) -> list[str]:

@@ -112,6 +112,25 @@ def test_1_off_a_board_a_missing_runtime_is_said_not_guessed(qwen: World) -> Non
     assert "warning: the board's runtime version is not known" in " ".join(taken.err.split())
 
 
+def test_o_that_cannot_work_is_said_before_the_download(qwen: World, tmp_path: Path) -> None:
+    in_the_way = tmp_path / "file"
+    in_the_way.touch()
+    done = qwen.run("qwen2.5-1.5b", *HERE, "-o", str(in_the_way / "below"))
+    assert (done.code, done.out) == (2, ""), done.err
+    assert "no file can be placed" in done.err
+    assert qwen.hub.data_bytes() == 0
+
+
+def test_1_a_file_that_somebody_wrote_to_is_not_given_out(qwen: World, tmp_path: Path) -> None:
+    linked = Path(qwen.run("qwen2.5-1.5b", *HERE, "-q", "-o", str(tmp_path)).out.strip())
+    with linked.open("r+b") as file:
+        file.seek(SIZE // 2)
+        file.write(b"x")
+    again = qwen.run("qwen2.5-1.5b", *HERE, "--json", "-q").json
+    assert again["action"] == "downloaded"
+    assert sha256(Path(again["path"])) == qwen.sha256(W4)
+
+
 # --- 2. only other chips ------------------------------------------------------------------------
 
 

@@ -307,7 +307,7 @@ def test_this_machine_is_looked_at_without_telling_secrets(
 ) -> None:
     file = boards.put(tmp_path, "file", "")
     monkeypatch.setenv("HF_TOKEN", "hf_SECRET")
-    monkeypatch.setenv("HF_ENDPOINT", "http://user:SECRET@mirror.example/hub?key=SECRET")
+    monkeypatch.setenv("HF_ENDPOINT", "http://mirror.example/hub?key=SECRET")
     monkeypatch.setenv("RKFETCH_RUNTIME", "1.2.3")
     monkeypatch.setenv("RKFETCH_HOME", str(file / "below"))
     monkeypatch.setenv("RKFETCH_OFFLINE", "1")

@@ -331,6 +331,7 @@ class TestVerify:
         with item.path.open("r+b") as file:
             file.seek(1000)
             file.write(b"\xff")
+        os.utime(item.path, (0, 0))  # a bit that rots leaves the times alone
         assert store.find(SHA256) is not None
         error = store.verify(item)
         assert isinstance(error, IntegrityError)
@@ -341,6 +342,16 @@ class TestVerify:
         item.path.write_bytes(CONTENT)
         assert store.verify(store.installed()[0]) is None
         assert store.find(SHA256) is not None
+
+    def test_a_file_that_was_written_to_is_looked_at_before_it_is_given_out(
+        self, store: Store
+    ) -> None:
+        item = add(store)
+        item.path.write_bytes(CONTENT)
+        assert store.find(SHA256) is not None
+        item.path.write_bytes(b"x" + CONTENT[1:])
+        assert store.find(SHA256) is None
+        assert [i.record.damaged for i in store.installed()] == [True]
 
 
 class TestRemove:
