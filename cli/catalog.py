@@ -30,6 +30,24 @@ if TYPE_CHECKING:
 LimitOption = Annotated[
     int, typer.Option("--limit", "-n", metavar="N", min=1, help="Show at most so many builds.")
 ]
+SearchPlatformOption = Annotated[
+    str | None,
+    typer.Option(
+        "--platform",
+        envvar="RKFETCH_PLATFORM",
+        metavar="SOC",
+        help="Only builds for this SoC, or of an unknown one.",
+    ),
+]
+SearchRuntimeOption = Annotated[
+    str | None,
+    typer.Option(
+        "--runtime",
+        envvar="RKFETCH_RUNTIME",
+        metavar="X.Y.Z",
+        help="Show verdicts for this runtime, and leave out builds that it is known to refuse.",
+    ),
+]
 QuantOption = Annotated[
     str | None,
     typer.Option(
@@ -46,15 +64,13 @@ def search_command(
         typer.Argument(metavar="TEXT...", help="Words of a model's, uploader's or file's name."),
     ],
     *,
-    platform: options.PlatformOption = None,
+    platform: SearchPlatformOption = None,
     quant: QuantOption = None,
-    runtime: options.RuntimeOption = None,
+    runtime: SearchRuntimeOption = None,
     limit: LimitOption = 30,
     as_json: options.JsonOption = False,
 ) -> None:
     """Search for builds by words; nothing is downloaded and no network is used.
-
-    With --runtime, builds that it is known to refuse are left out.
 
     \b
     Examples:

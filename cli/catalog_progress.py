@@ -50,7 +50,7 @@ class Talk(Observer):
 
     def waiting(self, why: str, seconds: float) -> None:
         """Say why nothing happens."""
-        say(f"waiting {seconds:.0f} s: {safe(why)}")
+        say(f"{safe(why)}; next try in {max(1, round(seconds))} s")
 
     def _say_sometimes(self, text: str) -> None:
         now = self._clock()

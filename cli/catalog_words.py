@@ -33,19 +33,27 @@ _SCHEMES = {"huggingface": "hf"}
 def result_lines(results: Sequence[tuple[Artifact, Level | None]]) -> Iterator[str]:
     """List builds under their repositories, in the order of the first of each."""
     rows = [(_place(artifact), _cells(artifact, level), artifact) for artifact, level in results]
-    widths = [
-        max(map(len, column)) for column in zip(*(cells for _, cells, _ in rows), strict=True)
-    ]
+    if not rows:
+        return
+    titles = _TITLES[: len(rows[0][1])]
+    table = [titles, *(cells for _, cells, _ in rows)]
+    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+    yield _row(titles, widths, "file")
     order = {place: number for number, (place, _, _) in reversed(list(enumerate(rows)))}
     rows.sort(key=lambda row: order[row[0]])
     for place, group in groupby(rows, key=lambda row: row[0]):
         yield place
         for _, cells, artifact in group:
-            columns = "  ".join(
-                text.ljust(width) for text, width in zip(cells, widths, strict=True)
-            )
-            row = f"  {columns}  "
-            yield row + _fitting(_file_and_state(artifact), len(row))
+            yield _row(cells, widths, _file_and_state(artifact))
+
+
+_TITLES = ["SoC", "quant", "toolkit", "size", "verdict"]
+
+
+def _row(cells: Sequence[str], widths: Sequence[int], name: str) -> str:
+    columns = "  ".join(text.ljust(width) for text, width in zip(cells, widths, strict=True))
+    row = f"  {columns}  "
+    return row + _fitting(name, len(row))
 
 
 def _place(artifact: Artifact) -> str:

@@ -172,13 +172,13 @@ def _raise_for_status(http: Http, reply: Reply, artifact: Artifact) -> None:
         raise _authentication(http, reply, artifact, code)
     if reply.status in {404, 410}:
         what = {
-            "RepoNotFound": f"the repository {artifact.repo} is not there any more",
+            "RepoNotFound": f"the repository {artifact.repo} is not there",
             "RevisionNotFound": f"{artifact.repo} has no revision {artifact.revision}",
-        }.get(code, f"{artifact.repo} has no file {artifact.path} any more")
+        }.get(code, f"{artifact.repo} has no file {artifact.path}")
         raise UnknownModelError(
             what,
             cause=[f"{addresses.shown(reply.url)} answered {reply.status}"],
-            hint="rkfetch catalog update",
+            hint="check the name; `rkfetch catalog update` learns what is there now",
         )
     raise NetworkError(
         f"{addresses.shown(reply.url)} answered {reply.status}",

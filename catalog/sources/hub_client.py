@@ -36,6 +36,7 @@ READ_TIMEOUT_S = 30.0
 REQUEST_TIMEOUT_S = 60.0
 """From asking to the last byte of the answer, however steadily it trickles."""
 LARGEST_ANSWER = 32 << 20
+_HINT = "check the network; a mirror can be named with HF_ENDPOINT"
 """Of a page of 1,000 repositories with all their file names, some MB were seen."""
 
 
@@ -141,9 +142,9 @@ def _spoken(base: str) -> Iterator[None]:
     try:
         yield
     except httpx2.TimeoutException as error:
-        raise TransientError(f"{base} stalled", cause=[str(error)]) from error
+        raise TransientError(f"{base} stalled", cause=[str(error)], hint=_HINT) from error
     except httpx2.TransportError as error:
-        raise TransientError(f"no connection to {base}", cause=[str(error)]) from error
+        raise TransientError(f"no connection to {base}", cause=[str(error)], hint=_HINT) from error
     except (httpx2.HTTPError, httpx2.InvalidURL) as error:
         raise NetworkError(f"{base} cannot be asked", cause=[str(error)[:200]]) from error
 

@@ -66,10 +66,11 @@ def test_status_as_json_counts_every_state(rkfetch: Rkfetch) -> None:
 def test_search_groups_builds_by_repository(rkfetch: Rkfetch) -> None:
     code, out, err = rkfetch("search", "gemma-3-4b-it", "--platform", "rk3576")
     assert (code, err) == (0, "")
-    assert out.splitlines()[:3] == [
+    assert out.splitlines()[:4] == [
+        "  SoC     quant  toolkit  size  file",
         "HanzoHuang/gemma-3-4b-it-RKLLM",
-        "  rk3576  w4a16  1.2.3  ?  RK3576/gemma-3-4b-it_RK3576_w4a16.rkllm",
-        "  rk3576  w8a8   1.2.3  ?  RK3576/gemma-3-4b-it_RK3576_w8a8.rkllm",
+        "  rk3576  w4a16  1.2.3    ?     RK3576/gemma-3-4b-it_RK3576_w4a16.rkllm",
+        "  rk3576  w8a8   1.2.3    ?     RK3576/gemma-3-4b-it_RK3576_w8a8.rkllm",
     ]
 
 
