@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from contextlib import closing
 from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated
 
@@ -18,9 +19,13 @@ from .output import emit, emit_json, human_bytes, safe, say, wrapped
 from .question import Question, asks  # noqa: TC001 - asks evaluates the annotations
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from rkfetch.catalog.answer import Answer
     from rkfetch.catalog.database import Catalog
+    from rkfetch.catalog.get import Got
     from rkfetch.registry.http import Http
+    from rkfetch.registry.progress import Progress
 
 OutputOption = Annotated[
     str | None,
@@ -54,6 +59,53 @@ def fetch_command(
       5 gated, 6 network, 7 integrity, 8 disk, 9 memory, 10 only a conversion would help,
       11 offline, 130 interrupted.
     """
+    from .progress import for_output
+
+    # With --json, stderr carries progress as JSON lines, and nothing that is none.
+    silent = quiet or question.as_json
+    progress = for_output(json_lines=question.as_json, quiet=quiet)
+    network = open_network(offline=question.offline, patient=True)
+    with open_catalog(quiet=silent) as catalog, network as http, closing(progress):
+        answer = question.answer(catalog, http)
+        if answer.choice is None and not silent:
+            question, answer = _ask_about_risk(question, answer, catalog, http)
+        elif not silent:
+            _announce(answer)
+        try:
+            got, path = _have(
+                answer,
+                question=question,
+                output=output,
+                catalog=catalog,
+                http=http,
+                progress=progress,
+            )
+        except RkfetchError as error:
+            error.answer = answer_json(answer, action="none", candidate=answer.choice)
+            raise
+    record = got.installed.record
+    if not silent:
+        _conclude(got.action, record.size_bytes, got.resumed_from)
+    if not question.as_json:
+        emit(str(path))
+        return
+    value = answer_json(answer, action=got.action, candidate=got.candidate)
+    value["artifact"].update(
+        sha256=record.sha256, bytes=record.size_bytes, revision=record.revision
+    )
+    emit_json({**value, "path": str(path), "resumed_from": got.resumed_from})
+
+
+def _have(
+    answer: Answer,
+    *,
+    question: Question,
+    output: str | None,
+    catalog: Catalog,
+    http: Http | None,
+    progress: Progress,
+) -> tuple[Got, Path]:
+    """Have the chosen file in the store and, if that was asked for, in its place."""
     from pathlib import Path
 
     from rkfetch.catalog.get import get
@@ -61,50 +113,13 @@ def fetch_command(
     from rkfetch.registry.record import safe_file_name
     from rkfetch.registry.store import Store, home
 
-    from .progress import for_output
-
-    progress = for_output(json_lines=question.as_json, quiet=quiet)
-    # With --json, stderr carries progress as JSON lines, and nothing that is none.
-    silent = quiet or question.as_json
-    network = open_network(offline=question.offline, patient=True)
-    with open_catalog(quiet=quiet) as catalog, network as http:
-        answer = question.answer(catalog, http)
-        store = Store(home())
-        try:
-            if answer.choice is None and not silent:
-                question, answer = _ask_about_risk(question, answer, catalog, http)
-            elif answer.choice is not None and not silent:
-                _announce(answer)
-            if output is not None and answer.choice is not None:
-                destination_of(safe_file_name(answer.choice.artifact.path), Path(output))
-            got = get(
-                catalog,
-                answer,
-                policy=question.policy,
-                store=store,
-                http=http,
-                progress=progress,
-            )
-            path = got.installed.path
-            if output is not None:
-                path = store.place(got.installed, Path(output))
-        except RkfetchError as error:
-            error.answer = answer_json(answer, action="none", candidate=answer.choice)
-            raise
-        finally:
-            progress.close()
-    if not silent:
-        _conclude(got.action, got.installed.record.size_bytes, got.resumed_from)
-    if question.as_json:
-        value = answer_json(answer, action=got.action, candidate=got.candidate)
-        value["artifact"]["sha256"] = got.installed.record.sha256
-        value["artifact"]["bytes"] = got.installed.record.size_bytes
-        value["artifact"]["revision"] = got.installed.record.revision
-        value["path"] = str(path)
-        value["resumed_from"] = got.resumed_from
-        emit_json(value)
-    else:
-        emit(str(path))
+    store = Store(home())
+    if output is not None and answer.choice is not None:
+        destination_of(safe_file_name(answer.choice.artifact.path), Path(output))
+    got = get(catalog, answer, policy=question.policy, store=store, http=http, progress=progress)
+    if output is None:
+        return got, got.installed.path
+    return got, store.place(got.installed, Path(output))
 
 
 def _ask_about_risk(
@@ -126,11 +141,12 @@ def _ask_about_risk(
 
 
 def _announce(answer: Answer) -> None:
-    """Say before anything long begins what was chosen and why."""
+    """Say before anything long begins what was chosen and why; nothing if there is no choice."""
+    if answer.choice is None:
+        return
     say(f"{safe(answer.model or answer.reference.text)} for {target_words(answer.target)}:")
-    if answer.choice is not None:
-        for line in choice_lines(answer.choice):
-            say(line)
+    for line in choice_lines(answer.choice):
+        say(line)
     from rkfetch.registry.refuse import passed_over
 
     for avoided in passed_over(answer.resolution):
@@ -174,7 +190,7 @@ def resolve_command(question: Question, *, quiet: options.QuietOption = False) -
     from rkfetch.registry.store import Store, home
 
     network = open_network(offline=question.offline, patient=False)
-    with open_catalog(quiet=quiet) as catalog, network as http:
+    with open_catalog(quiet=quiet or question.as_json) as catalog, network as http:
         answer = question.answer(catalog, http)
     try:
         choice = answer.require()
