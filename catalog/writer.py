@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 
-from rkfetch.registry.errors import RkfetchError
+from rkfetch.registry.errors import RkfetchError, UsageError
 from rkfetch.registry.model import (
     Availability,
     Origin,
@@ -83,12 +83,13 @@ class Writer:
         """Open the user's catalog for writing, or the one at ``path``.
 
         Raises:
-            RkfetchError: it cannot be written, or a newer rkfetch wrote it.
+            UsageError: it cannot be written.
+            RkfetchError: a newer rkfetch wrote it.
         """
         opened = open_file(path or catalog_path())
         if opened.read_only:
             opened.conn.close()
-            raise RkfetchError(
+            raise UsageError(
                 "the catalog cannot be written",
                 cause=opened.notices,
                 hint="set RKFETCH_HOME to a folder that you may write to",

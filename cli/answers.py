@@ -23,7 +23,7 @@ SHOWN_ATTRIBUTES = ("toolkit", "platform", "quant", "context", "npu_cores", "arc
 # --- JSON ---------------------------------------------------------------------------------------
 
 
-def question_json(reference: str, target: Target | None = None) -> dict[str, Any]:
+def question_json(reference: str | None, target: Target | None = None) -> dict[str, Any]:
     """Return the keys that are always present, before anything is known."""
     return {
         "status": "ok",

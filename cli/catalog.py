@@ -97,7 +97,9 @@ def search_command(
     if len(judged) > limit:
         say(f"{len(judged) - limit} more; add words, or --limit {len(judged)}")
     if not judged:
-        say(f"no build in the catalog matches '{safe(text)}'")
+        filters = [f for f in (platform, quant, runtime and f"runtime {runtime}") if f]
+        among = f" among those for {', '.join(filters)}" if filters else ""
+        say(f"no build in the catalog matches '{safe(text)}'{safe(among)}")
         if near:
             say(f"did you mean {', '.join(near)}?")
 
@@ -360,8 +362,10 @@ def _named(names: Sequence[str]) -> Iterator[tuple[str, str]]:
 
 
 def _lines() -> Iterator[tuple[str, str]]:
-    for line in sys.stdin:
-        repo, _, path = line.rstrip("\r\n").partition("\t")
+    for number, line in enumerate(sys.stdin or (), start=1):
+        repo, tab, path = line.rstrip("\r\n").partition("\t")
+        if " " in repo and not tab:
+            say(f"line {number} has no tab, and is taken for a repository: {safe(repo)}")
         if repo or path:
             yield repo, path
 

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import shutil
-import sys
 from datetime import datetime, timezone
 from itertools import groupby
 from typing import TYPE_CHECKING
 
 from rkfetch.registry.model import ATTRIBUTES, Availability
 
-from .output import human_bytes, safe
+from .output import answers_to_terminal, human_bytes, safe
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -79,7 +78,7 @@ def _file_and_state(artifact: Artifact) -> str:
 def _fitting(name: str, used: int) -> str:
     """Cut the middle out of a name that a terminal would break; a pipe gets all of it."""
     room = shutil.get_terminal_size().columns - used
-    if not sys.stdout.isatty() or len(name) <= room or room < 20:
+    if not answers_to_terminal() or len(name) <= room or room < 20:
         return name
     half = (room - 1) // 2
     return f"{name[: room - 1 - half]}…{name[-half:]}"

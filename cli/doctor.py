@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import sys
 import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -14,7 +13,7 @@ import typer
 from rkfetch.registry.errors import UsageError
 
 from .options import JsonOption, SysrootOption  # noqa: TC001 - typer reads the annotations
-from .output import emit, emit_json, safe
+from .output import answers_to_terminal, emit, emit_json, safe
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -188,7 +187,7 @@ def _runtime_row(found: RuntimeFound) -> tuple[str, str, str]:
 
 def _finding_lines(finding: Finding, width: int) -> Iterator[str]:
     label = f"{finding.severity.value:<7}"
-    if sys.stdout.isatty() and not os.environ.get("NO_COLOR"):
+    if answers_to_terminal() and not os.environ.get("NO_COLOR"):
         label = typer.style(label, fg=_COLOURS[finding.severity.value], bold=True)
     parts = [("", finding.text)]
     parts += [("why: ", finding.why)] if finding.why else []

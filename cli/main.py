@@ -53,7 +53,9 @@ def _run(args: list[str], *, debug: bool) -> int:
     except SystemExit as stop:
         return _stopped(stop, args)
     except Interrupted as stop:
-        say(f"interrupted ({stop.name}); the same command goes on with what is there")
+        goes_on = "the same command goes on with what is there"
+        say(f"interrupted ({stop.name}); {goes_on}")
+        _answer_failure(args, INTERRUPTED, "interrupted", f"interrupted by {stop.name}", goes_on)
         return INTERRUPTED
     except RkfetchError as error:
         return _report(error, args, debug=debug)
@@ -69,13 +71,25 @@ def _run(args: list[str], *, debug: bool) -> int:
 def _stopped(stop: SystemExit, args: Sequence[str]) -> int:
     """Return the exit code of a command that ended itself, or that typer did not understand."""
     code = stop.code if isinstance(stop.code, int) else int(stop.code is not None)
-    if code == USAGE and "--json" in args:
-        from .output import emit_json
-
+    if code == USAGE:
         message = "the command line cannot be understood; stderr says why"
-        error = {"code": USAGE, "kind": "usage", "message": message, "cause": [], "hint": None}
-        emit_json({"status": "error", "error": error})
+        _answer_failure(args, USAGE, "usage", message, None)
     return code
+
+
+def _answer_failure(
+    args: Sequence[str], code: int, kind: str, message: str, hint: str | None
+) -> None:
+    """With ``--json``, answer for a failure that is none of our errors."""
+    if "--json" not in args or sys.stdout is None:
+        return
+    from .answers import question_json
+    from .output import emit_json
+
+    asked = next((a for a in args[1:] if not a.startswith("-")), None)
+    known = question_json(asked) if args[0] in {"fetch", "resolve"} else {}
+    error = {"code": code, "kind": kind, "message": message, "cause": [], "hint": hint}
+    emit_json({**known, "status": "error", "error": error})
 
 
 def _report(error: RkfetchError, args: Sequence[str], *, debug: bool) -> int:

@@ -202,6 +202,12 @@ def _authentication(http: Http, reply: Reply, artifact: Artifact, code: str) -> 
             hint=f"{accept}, then run the command again" if sent else f"{accept}; then {give}",
         )
     said = reply.headers.get("x-error-message", "")
+    if sent and reply.status == 401:
+        return AuthenticationError(
+            "the Hub does not accept the token that was sent",
+            cause=[said] if said else [],
+            hint="set HF_TOKEN anew, or run `hf auth login`",
+        )
     cause = [f"the token that was sent has no access: {said}" if sent else "no token was sent"]
     if not sent and hub_token() is not None:
         cause = ["HF_TOKEN is not sent to a mirror of another domain"]

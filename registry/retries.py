@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from .failures import TransientError
 
 
+_HINT = "try again later; a mirror can be named with HF_ENDPOINT"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RetryPolicy:
     """How often to try again, and how long to wait before that."""
@@ -61,14 +64,14 @@ class Retries:
         if self._failures >= self._policy.attempts:
             tries = f"gave up after {self._failures} tries without progress"
             raise NetworkError(
-                error.message, cause=[*error.cause, tries], hint=self._hint or error.hint
+                error.message, cause=[*error.cause, tries], hint=self._hint or error.hint or _HINT
             ) from error
         if ordered is not None and self._ordered_s + ordered > self._policy.longest_ordered_wait_s:
             asked = f"the server asks to wait {ordered:.0f} s"
             if self._ordered_s:
                 asked += f", after {self._ordered_s:.0f} s that were waited"
             raise NetworkError(
-                error.message, cause=[*error.cause, asked], hint=self._hint or error.hint
+                error.message, cause=[*error.cause, asked], hint=self._hint or error.hint or _HINT
             ) from error
         wait_s = 0 if at_once else self._own_wait_s()
         if ordered is not None:

@@ -75,6 +75,9 @@ def test_usage_errors_exit_2_and_answer_scripts_too(
     answer = json.loads(shown.out)
     assert next(iter(answer)) == "schema_version"
     assert (answer["status"], answer["error"]["code"]) == ("error", 2)
+    if args[0] in {"fetch", "resolve"}:
+        assert {"reference", "model", "target", "action", "path", "artifact"} <= set(answer)
+        assert {"attributes", "verdict", "rejected"} <= set(answer)
     assert "Usage" in shown.err
 
 

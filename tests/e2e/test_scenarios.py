@@ -6,6 +6,7 @@ The numbers are those of the project's list of scenarios.
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import pty
 import signal
@@ -253,10 +254,12 @@ def big(world: World) -> World:
     return world
 
 
-def stopped_at(world: World, share: float, number: signal.Signals) -> subprocess.Popen[str]:
+def stopped_at(
+    world: World, share: float, number: signal.Signals, *more: str
+) -> subprocess.Popen[str]:
     """Send a signal to a download when so much of it has arrived and the rest is held back."""
     hold = world.hub.hold("*_w4a16.rkllm", int(BIG * share))
-    process = world.start("qwen2.5-1.5b", *HERE)
+    process = world.start("qwen2.5-1.5b", *HERE, *more)
     assert hold.reached.wait(30)
     for _ in range(200):
         if any(p.stat().st_size > BIG * share * 0.7 for p in world.partials()):
@@ -323,9 +326,12 @@ def test_5_a_server_that_cannot_go_on_means_a_clean_restart(big: World, fault: F
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_5_a_signal_keeps_the_partial_and_exits_130(big: World, number: signal.Signals) -> None:
-    process = stopped_at(big, 0.5, number)
-    _, err = process.communicate()
+    process = stopped_at(big, 0.5, number, "--json")
+    out, err = process.communicate()
     assert process.returncode == 130
+    answer = json.loads(out)
+    assert (answer["status"], answer["error"]["code"]) == ("error", 130)
+    assert answer["reference"] == "qwen2.5-1.5b"
     assert "interrupted" in err
     assert "Traceback" not in err
     assert len(big.partials()) == 1
