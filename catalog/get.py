@@ -13,7 +13,6 @@ from rkfetch.registry.check import contradiction, no_model
 from rkfetch.registry.errors import IntegrityError, OfflineError
 from rkfetch.registry.fetch import fetch, installed
 from rkfetch.registry.model import Origin
-from rkfetch.registry.rkllm_read import read_file
 
 from .probe import note_file, probe
 
@@ -110,9 +109,8 @@ def get(
             "verdict": chosen.verdict.level.value,
         },
     )
-    if fetched.action == "downloaded":
-        here = fetched.installed
-        note_file(catalog, artifact, here.record.sha256, read_file(here.path))
+    if fetched.facts is not None:
+        note_file(catalog, artifact, fetched.installed.record.sha256, fetched.facts)
     return Got(
         installed=fetched.installed,
         candidate=chosen,

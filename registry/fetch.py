@@ -40,6 +40,8 @@ class Fetched:
     """Bytes that an earlier process had left."""
     bytes_downloaded: int = 0
     """Bytes of content that came over the network."""
+    facts: RkllmFacts | None = None
+    """What the finished file says about itself; None unless it was downloaded now."""
 
 
 def installed(store: Store, artifact: Artifact) -> Installed | None:
@@ -70,7 +72,7 @@ def fetch(
 
     ``check`` is given the header of a finished ``.rkllm`` and returns a sentence if it
     contradicts the plan; then the file is removed and never gets its name. ``record_extra`` may
-    hold ``model``, ``verdict`` and ``attributes`` for the record.
+    hold ``model`` and ``verdict`` for the record.
 
     Raises:
         IntegrityError: the file was replaced upstream (known before any byte), or its content is
@@ -93,6 +95,13 @@ def fetch(
         here = store.find(sha256) if sha256 else installed(store, artifact)
         if here is not None:
             return Fetched(installed=here, action="present")
+        facts: RkllmFacts | None = None
+
+        def look(path: Path) -> str | None:
+            nonlocal facts
+            facts, complaint = _look(path, artifact, check)
+            return complaint
+
         downloaded = download(
             http,
             source,
@@ -101,38 +110,42 @@ def fetch(
             expected_size=artifact.size_bytes,
             expected_sha256=artifact.sha256,
             progress=progress,
-            check=lambda path: _complaint(path, artifact, check),
+            check=look,
         )
         progress.phase("install")
-        record = _record(artifact, remote, downloaded, record_extra or {})
+        record = _record(artifact, remote, downloaded, facts, record_extra or {})
         item = store.add(downloaded.path, record)
     return Fetched(
         installed=item,
         action="downloaded",
         resumed_from=downloaded.resumed_from,
         bytes_downloaded=downloaded.received_bytes,
+        facts=facts,
     )
 
 
-def _complaint(
+def _look(
     path: Path, artifact: Artifact, check: Callable[[RkllmFacts], str | None] | None
-) -> str | None:
-    """Look at a finished file: is it of the kind that its name says, and as planned?"""
+) -> tuple[RkllmFacts | None, str | None]:
+    """Read a finished file's header; return it, and what is wrong with kind or plan."""
     wanted = _FORMATS.get(PurePosixPath(artifact.path).suffix.lower())
     if wanted is None:
-        return None
+        return None, None
     facts = read_file(path)
     complaint = check(facts) if check is not None and wanted == "rkllm" else None
     if facts.format != wanted:
-        return f"it is no .{wanted} file but {facts.explanation or facts.format}"
-    return complaint
+        complaint = f"it is no .{wanted} file but {facts.explanation or facts.format}"
+    return facts, complaint
 
 
 def _record(
-    artifact: Artifact, remote: Remote, downloaded: Downloaded, extra: Mapping[str, Any]
+    artifact: Artifact,
+    remote: Remote,
+    downloaded: Downloaded,
+    facts: RkllmFacts | None,
+    extra: Mapping[str, Any],
 ) -> Record:
-    is_model = artifact.path.lower().endswith(".rkllm")
-    header = attributes_of(read_file(downloaded.path)) if is_model else {}
+    header = attributes_of(facts) if facts is not None and facts.format == "rkllm" else {}
     now = dt.datetime.now(tz=dt.timezone.utc)
     return Record(
         sha256=downloaded.sha256,
@@ -144,7 +157,7 @@ def _record(
         requested=artifact.revision,
         endpoint=_endpoint(artifact),
         model=extra.get("model"),
-        attributes={**_known_attributes(artifact), **header, **extra.get("attributes", {})},
+        attributes={**_known_attributes(artifact), **header},
         verdict=extra.get("verdict"),
         validator=downloaded.validator,
         fetched_at=now.isoformat(timespec="seconds"),
