@@ -86,6 +86,33 @@ def require_space(directory: Path, need_bytes: int, *, margin_bytes: int = 1 << 
         )
 
 
+def preallocate(handle: int, size_bytes: int) -> bool:
+    """Reserve the room of a whole file; False if its file system cannot do that.
+
+    The length of the file stays as it is. (`os.posix_fallocate` would fill the whole file with
+    zeros where the file system cannot, and make it longer.)
+
+    Raises:
+        OSError: there is no room.
+    """
+    import ctypes
+
+    libc = ctypes.CDLL(None, use_errno=True)
+    keep_size = 1
+    offset, length = ctypes.c_int64(0), ctypes.c_int64(max(1, size_bytes))
+    try:
+        call = libc.fallocate64 if hasattr(libc, "fallocate64") else libc.fallocate
+    except AttributeError:
+        return False
+    while call(handle, keep_size, offset, length):
+        number = ctypes.get_errno()
+        if number in {errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL, errno.EPERM}:
+            return False
+        if number != errno.EINTR:
+            raise OSError(number, os.strerror(number))
+    return True
+
+
 def make_directory(path: Path) -> None:
     """Make a folder and those above it; raises like `disk_errors`."""
     with disk_errors(path):

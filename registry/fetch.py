@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from .http import Http
     from .hub import Remote
+    from .limits import Limits
     from .model import Artifact
     from .progress import Progress
     from .rkllm import RkllmFacts
@@ -67,6 +68,7 @@ def fetch(
     progress: Progress,
     check: Callable[[RkllmFacts], str | None] | None = None,
     record_extra: Mapping[str, Any] | None = None,
+    limits: Limits | None = None,
 ) -> Fetched:
     """Have an artifact's file in the store, verified; what is there already costs no request.
 
@@ -104,13 +106,14 @@ def fetch(
 
         downloaded = download(
             http,
-            source,
+            [source],
             partial=store.partial(key),
             remote=remote,
             expected_size=artifact.size_bytes,
             expected_sha256=artifact.sha256,
             progress=progress,
             check=look,
+            limits=limits,
         )
         progress.phase("install")
         record = _record(artifact, remote, downloaded, facts, record_extra or {})

@@ -1,13 +1,15 @@
 """Ask servers politely: our redirect rules, failures in our words, retries that end.
 
-httpx does the talking; nothing of it crosses this module. A body is never decoded, because a
-range and a checksum are about the bytes that the server keeps.
+httpx does the talking, over our own transport (`wire`) unless a proxy is to be used; nothing of it
+crosses this module. A body is never decoded, because a range and a checksum are about the bytes
+that the server keeps.
 """
 
 from __future__ import annotations
 
 import os
 import random as random_module
+import threading
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,7 +19,7 @@ from typing import TYPE_CHECKING, Literal
 from rkfetch import __version__
 
 from . import addresses
-from .deadline import Connections
+from .deadline import Connections, cut
 from .endpoints import endpoint as hub_endpoint
 from .errors import IntegrityError, NetworkError, OfflineError, UsageError
 from .failures import TransientError, failure_of_status, translated
@@ -32,6 +34,8 @@ if TYPE_CHECKING:
     import httpx
     from typing_extensions import Self
 
+    from .wire import Body
+
 __all__ = ["Http", "Reply", "Response", "Retries", "RetryPolicy", "TransientError"]
 
 MAX_REDIRECTS = 10
@@ -41,6 +45,7 @@ _TRUE = {"1", "true", "yes", "on"}
 _LONGEST_STALL_S = 86_400
 _WINDOW_OF_STALLS = 2
 """The head of an answer, and a body that does no more than trickle, may take so many stalls."""
+_PIECE = 64 << 10
 LEAST_RATE = 1000
 """Bytes per second; a body that comes slower has stalled."""
 
@@ -59,8 +64,13 @@ class Response:
         clock: Callable[[], float],
     ) -> None:
         self._raw = raw
+        self._body: Body | None = raw.extensions.get("body")
+        self._pieces = iter(()) if self._body is not None else raw.iter_raw()
+        self._piece = memoryview(b"")
         self._window_s = window_s
         self._clock = clock
+        self._waited_s = 0.0
+        self._came = 0
         self.status = raw.status_code
         self.url = str(raw.url)
         self.redirect = redirect
@@ -81,11 +91,10 @@ class Response:
         """Bytes that the body is announced to have; None if nothing sensible is."""
         return whole_number(self.header("content-length"))
 
-    def chunks(self, *, until: float | None = None) -> Iterator[bytes]:
-        """Yield the body as it arrives, if need be ``until`` a time of the client's clock.
+    def require_plain(self) -> None:
+        """Check that the body is the file's own bytes.
 
         Raises:
-            TransientError: the connection broke, ended early, stalled, trickled or took too long.
             IntegrityError: the body is compressed, although that was not asked for.
         """
         encoding = (self.header("content-encoding") or "identity").strip().lower()
@@ -96,39 +105,60 @@ class Response:
                 actual=f"Content-Encoding: {encoding}",
                 cause=["a server or proxy on the way changes files"],
             )
-        with translated(self.url):
-            yield from self._in_time(self._raw.iter_raw(), until)
 
-    def _in_time(self, chunks: Iterator[bytes], until: float | None) -> Iterator[bytes]:
-        """Count only the time spent waiting for the server, not what is done with its bytes."""
-        waited = came = 0.0
-        while True:
-            began = self._clock()
-            chunk = next(chunks, None)
-            if chunk is None:
-                return
-            now = self._clock()
-            waited += now - began
-            came += len(chunk)
-            if until is not None and now > until:
-                raise _too_slow(self.url)
-            if waited >= self._window_s:
-                if came < LEAST_RATE * waited:
-                    raise TransientError(
-                        f"{addresses.host(self.url)} stalled",
-                        cause=[f"{came:.0f} bytes came in {waited:.0f} s"],
-                    )
-                waited = came = 0.0
-            yield chunk
+    def readinto(self, view: memoryview) -> int:
+        """Receive what has come of the body, at most as much as fits; 0 at its end.
+
+        Only the time spent waiting for the server counts, not what is done with its bytes.
+
+        Raises:
+            TransientError: the connection broke, ended early, stalled or trickled.
+        """
+        began = self._clock()
+        with translated(self.url):
+            count = self._receive(view)
+        self._waited_s += self._clock() - began
+        self._came += count
+        if self._waited_s >= self._window_s:
+            if self._came < LEAST_RATE * self._waited_s:
+                raise TransientError(
+                    f"{addresses.host(self.url)} stalled",
+                    cause=[f"{self._came} bytes came in {self._waited_s:.0f} s"],
+                )
+            self._waited_s = self._came = 0
+        return count
+
+    def _receive(self, view: memoryview) -> int:
+        if self._body is not None:
+            return self._body.readinto(view)
+        if not self._piece:
+            self._piece = memoryview(next(self._pieces, b""))
+        count = min(len(self._piece), len(view))
+        view[:count] = self._piece[:count]
+        self._piece = self._piece[count:]
+        return count
+
+    def cut(self) -> None:
+        """Make another thread's `readinto` end soon; it raises, or returns 0."""
+        if self._body is not None:
+            self._body.cut()
+        elif (stream := self._raw.extensions.get("network_stream")) is not None:
+            cut(stream.get_extra_info("socket"))
 
     def read(self, max_bytes: int, *, until: float | None = None) -> bytes:
-        """Return the body, at most ``max_bytes`` of it; the rest is left on the wire."""
+        """Return the body, at most ``max_bytes`` of it; the rest is left on the wire.
+
+        It must be there ``until`` a time of the client's clock; raises like `readinto` and
+        `require_plain`.
+        """
+        self.require_plain()
         body = bytearray()
-        for chunk in self.chunks(until=until):
-            body += chunk
-            if len(body) >= max_bytes:
-                break
-        return bytes(body[:max_bytes])
+        view = memoryview(bytearray(min(max_bytes, _PIECE)))
+        while len(body) < max_bytes and (count := self.readinto(view[: max_bytes - len(body)])):
+            body += view[:count]
+            if until is not None and self._clock() > until:
+                raise _too_slow(self.url)
+        return bytes(body)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -142,6 +172,11 @@ class Reply:
     body: bytes
     redirect: str | None
     """Where it leads, if it is a redirect that was not followed."""
+
+    @property
+    def length(self) -> int | None:
+        """Bytes that the body was announced to have; None if nothing sensible was."""
+        return whole_number(self.headers.get("content-length"))
 
 
 class Http:
@@ -183,7 +218,8 @@ class Http:
         self._sleep = sleep
         self._random = random
         self._client: httpx.Client | None = None
-        self._connections = Connections()
+        self._opening = threading.Lock()
+        self._by_way_of_proxies = Connections()
         home = endpoint or (hub_endpoint() if token else "")
         self._token = token if token and addresses.token_fits(home) else None
         self._token_origin = addresses.origin(home) if self._token else None
@@ -262,17 +298,18 @@ class Http:
         follow: Follow = "any",
         max_bytes: int = 1 << 20,
         waiting: Callable[[str, float], object] | None = None,
+        hurried: bool = False,
     ) -> Reply:
         """Ask for something small, as often as it takes within the policy.
 
         Answers that repeating cannot change (such as 404) are returned; ``waiting`` is told why
-        and how many seconds it waits between tries.
+        and how many seconds it waits between tries; ``hurried`` as for `retries`.
 
         Raises:
             NetworkError: it failed for good.
             OfflineError: the network is switched off.
         """
-        retries = self.retries(waiting=waiting)
+        retries = self.retries(waiting=waiting, hurried=hurried)
         while True:
             try:
                 return self._request_once(method, url, headers, follow, max_bytes)
@@ -303,11 +340,14 @@ class Http:
         *,
         waiting: Callable[[str, float], object] | None = None,
         hint: str | None = None,
+        hurried: bool = False,
     ) -> Retries:
-        """Return a counter of tries by this client's policy; ``hint`` ends the final error."""
-        return Retries(
-            self._policy, sleep=self._sleep, random=self._random, waiting=waiting, hint=hint
-        )
+        """Return a counter of tries by this client's policy; ``hint`` ends the final error.
+
+        ``hurried`` gives up soon, because there are other places to ask.
+        """
+        policy = self._policy.hurried() if hurried else self._policy
+        return Retries(policy, sleep=self._sleep, random=self._random, waiting=waiting, hint=hint)
 
     def raise_if_transient(self, response: Response) -> None:
         """Raise what an answer says about trying again later (408, 425, 429, 5xx)."""
@@ -328,20 +368,31 @@ class Http:
         all_headers = {"User-Agent": _user_agent(), "Accept-Encoding": "identity", **headers}
         if self.has_token_for(url):
             all_headers.setdefault("Authorization", f"Bearer {self._token}")
-        # Behind a proxy, a connection may have been opened for somebody else.
-        whom = "a proxy" if self._by_proxy else str(addresses.origin(url))
-        extensions = {"trace": self._connections.noting(whom)}
         left_s = until - self.monotonic()
+        with translated(url):
+            client = self._opened()
+            extensions = {"head_within_s": left_s, "trace": self._by_way_of_proxies.noted}
+            request = client.build_request(method, url, headers=all_headers, extensions=extensions)
+            if self._by_proxy:
+                return self._sent_by_proxy(client, request, left_s)
+            from .wire import TrickleError
+
+            try:
+                return client.send(request, stream=True, follow_redirects=False)
+            except TrickleError as error:
+                raise _too_slow(url) from error
+
+    def _sent_by_proxy(
+        self, client: httpx.Client, request: httpx.Request, left_s: float
+    ) -> httpx.Response:
         import httpx
 
-        with translated(url), self._connections.cut_after(left_s, whom) as was_cut:
-            client = self._opened()
-            request = client.build_request(method, url, headers=all_headers, extensions=extensions)
+        with self._by_way_of_proxies.cut_after(left_s) as was_cut:
             try:
                 return client.send(request, stream=True, follow_redirects=False)
             except httpx.TransportError as error:
                 if was_cut():
-                    raise _too_slow(url) from error
+                    raise _too_slow(str(request.url)) from error
                 raise
 
     def _redirect(self, raw: httpx.Response, url: str) -> str | None:
@@ -353,12 +404,20 @@ class Http:
         return addresses.follow(url, location, resolve_names=not self._by_proxy)
 
     def _opened(self) -> httpx.Client:
+        with self._opening:
+            return self._open_once()
+
+    def _open_once(self) -> httpx.Client:
         if self._client is None:
             import httpx
 
+            from .wire import WireTransport
+
             timeout = httpx.Timeout(self._stall_timeout_s, connect=self._connect_timeout_s)
+            tls = _tls_context()
+            wire = None if self._by_proxy else WireTransport(tls)
             try:
-                self._client = httpx.Client(timeout=timeout, verify=_tls_context())
+                self._client = httpx.Client(timeout=timeout, verify=tls, transport=wire)
             except (ImportError, ValueError) as error:
                 raise UsageError(
                     "the proxy that the environment names cannot be used",

@@ -66,6 +66,13 @@ def resolve_url(
     )
 
 
+def base_url(artifact: Artifact) -> str:
+    """Return the endpoint that an artifact's source is asked at."""
+    if artifact.source == "huggingface":
+        return endpoint()
+    return modelscope_endpoint() if artifact.source == "modelscope" else artifact.repo
+
+
 def _quoted_repo(repo: str) -> str:
     return "/".join(quote(part, safe="") for part in repo.split("/"))
 
@@ -86,6 +93,7 @@ def locate(
     artifact: Artifact,
     *,
     waiting: Callable[[str, float], object] | None = None,
+    hurried: bool = False,
 ) -> Remote:
     """Ask the source where an artifact's content is, without asking for content.
 
@@ -107,7 +115,7 @@ def locate(
             cause=[artifact.note] if artifact.note else [],
         )
     url = resolve_url(artifact.repo, artifact.path, artifact.revision, source=artifact.source)
-    reply = http.request("HEAD", url, follow="same-origin", waiting=waiting)
+    reply = http.request("HEAD", url, follow="same-origin", waiting=waiting, hurried=hurried)
     if reply.status in {405, 501}:
         first_byte = {"Range": "bytes=0-0"}
         reply = http.request("GET", url, headers=first_byte, follow="same-origin", max_bytes=1)
@@ -221,7 +229,7 @@ def _authentication(http: Http, reply: Reply, artifact: Artifact, code: str) -> 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HubFile:
-    """An artifact as the `transfer.Source` of its bytes."""
+    """An artifact as the `route.Source` of its bytes."""
 
     http: Http
     artifact: Artifact
@@ -238,9 +246,14 @@ class HubFile:
         artifact = self.artifact
         return f"{artifact.source}:{artifact.repo}/{artifact.path}@{artifact.revision or ''}"
 
-    def locate(self) -> Remote:
+    @property
+    def place(self) -> str:
+        """Base URL of the endpoint that is asked."""
+        return base_url(self.artifact)
+
+    def locate(self, *, hurried: bool = False) -> Remote:
         """Find an address that works now; raises like `locate`."""
-        return locate(self.http, self.artifact, waiting=self.waiting)
+        return locate(self.http, self.artifact, waiting=self.waiting, hurried=hurried)
 
 
 class HttpBytes:

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from .errors import IntegrityError
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 class BadContentError(IntegrityError):
     """What came is not the file; another try may bring it."""
+
+
+class UnwantedContentError(IntegrityError):
+    """It is the file, and it is not what was wanted; another try would bring the same."""
 
 
 def differs(
@@ -35,9 +34,11 @@ def replaced_upstream(name: str, what: str, expected: str, actual: str) -> Integ
     )
 
 
-def explanation_of(path: Path) -> str | None:
-    """Say what a file is, if it clearly is something else than a model."""
-    from .rkllm_read import read_file
+def explanation_of(head: bytes, size_bytes: int) -> str | None:
+    """Say by its first bytes what a file is, if it clearly is something else than a model."""
+    from .foreign import identify
 
-    facts = read_file(path)
-    return facts.explanation if facts.format not in {"rkllm", "truncated", "unknown"} else None
+    foreign = identify(head, size_bytes)
+    if foreign is None or foreign.format in {"truncated", "unknown"}:
+        return None
+    return foreign.explanation

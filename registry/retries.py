@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from .errors import NetworkError
@@ -26,6 +26,10 @@ class RetryPolicy:
     longest_wait_s: float = 20
     longest_ordered_wait_s: float = 310
     """In all, until something came; the Hub counts requests in windows of 300 s."""
+
+    def hurried(self) -> RetryPolicy:
+        """Return the policy for a place that is not the only one to ask."""
+        return replace(self, attempts=min(2, self.attempts), longest_ordered_wait_s=5)
 
 
 class Retries:

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 
 from .durable import disk_errors, hash_file, make_directory, require_own, sync_directory
 from .errors import IntegrityError, RkfetchError, UsageError
-from .journal import Journal, journal_of
+from .journal import journal_of, source_of
 from .place import place
 from .progress import NoProgress
 from .record import RECORD_NAME, UNKNOWN_SOURCE, Record, rebuilt, safe_file_name
@@ -318,8 +318,8 @@ class Store:
         if self.find(key) is not None:
             return _leftover(paths, "the file is here, complete", key)
         if _newest(paths) < oldest:
-            journal = Journal.read(journal_of(self.partial(key)))
-            what = f" of {journal.source}" if journal else ""
+            source = source_of(journal_of(self.partial(key)))
+            what = f" of {source}" if source else ""
             return _leftover(paths, f"nobody has gone on with this download{what}", key)
         return None
 

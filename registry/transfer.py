@@ -7,63 +7,56 @@ SHA-256 over all bytes.
 
 from __future__ import annotations
 
-import contextlib
-import hashlib
-import os
+import threading
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
-from . import addresses
-from .durable import disk_errors, hash_file, make_directory, open_own, require_space
-from .errors import DiskSpaceError, IntegrityError
+from .durable import disk_errors
+from .errors import (
+    AuthenticationError,
+    IntegrityError,
+    NetworkError,
+    RkfetchError,
+    UnknownModelError,
+)
 from .failures import TransientError
-from .headers import ContentRange, plain
+from .follower import Follower
+from .headers import ContentRange
 from .http import LEAST_RATE
-from .journal import Journal, journal_of
-from .mismatch import BadContentError, differs, explanation_of, replaced_upstream
+from .journal import Subject
+from .lane import ENOUGH_TO_TELL, Arrivals, Expected, Lane, StartOverError
+from .limits import Limiter, Limits
+from .mismatch import BadContentError, UnwantedContentError, differs, explanation_of
+from .pace import Pace
+from .partial import Partial
 from .progress import NoProgress, Progress
+from .route import Route
+from .spans import Division, Spans
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
-    from .http import Http, Response
+    from .http import Http
     from .hub import Remote
+    from .retries import Retries
+    from .route import Source
 
-__all__ = [
-    "Downloaded",
-    "NoProgress",
-    "Progress",
-    "Source",
-    "download",
-]
+__all__ = ["Downloaded", "Limits", "NoProgress", "Progress", "download"]
 
-_CHECKPOINT_LEAST = 256 << 10
-_CHECKPOINT_MOST = 64 << 20
-_CHECKPOINT_EVERY_S = 1.0
-_ROOM_FOR_JOURNAL = 256 << 10
+_TICK_S = 0.1
+_SYNC_EVERY_S = 5.0
+_SYNC_AFTER_BYTES = 64 << 20
 _AT_ONCE_AFTER = 1 << 20
 """A connection that brought so much before it broke is followed by the next without a wait."""
 _LEAST_PROGRESS = 16 << 10
-_ENOUGH_TO_TELL = 64 << 10
-"""Bytes of a wrong document that show what it is."""
+_STALLED_AFTER_S = 3.0
+_LAX_AFTER = 2
+"""So many new beginnings for changed ETags are enough, where a SHA-256 decides in the end."""
+_OF_A_PLACE = (NetworkError, AuthenticationError, UnknownModelError, IntegrityError)
+"""Failures that another place may not have."""
 _RESUME_HINT = "what was downloaded is kept: run the same command again to go on"
-
-
-class Source(Protocol):
-    """Where the bytes come from."""
-
-    @property
-    def name(self) -> str:
-        """What to call the file in a message."""
-
-    @property
-    def identity(self) -> str:
-        """Tells the file (repository, path, revision) from all others."""
-
-    def locate(self) -> Remote:
-        """Find an address that works now."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,11 +74,13 @@ class Downloaded:
     """Requests for content."""
     validator: str | None
     """Strong ETag or date under which the server gave the file."""
+    source: Source
+    """The place that the last bytes came from."""
 
 
 def download(
     http: Http,
-    source: Source,
+    sources: Sequence[Source],
     *,
     partial: Path,
     remote: Remote | None = None,
@@ -93,15 +88,18 @@ def download(
     expected_sha256: str | None = None,
     progress: Progress | None = None,
     check: Callable[[Path], str | None] | None = None,
+    limits: Limits | None = None,
 ) -> Downloaded:
     """Bring a file here, going on where an earlier process stopped.
 
-    The caller must be the only writer of ``partial``. ``remote`` saves the first
+    The caller must be the only writer of ``partial``. The ``sources`` are asked in their order:
+    a later one goes on where the ones before it fail. ``remote`` saves the first
     `Source.locate`. A size or digest that nobody expects is the one that the source tells; a
     file of which nobody tells the size is refused, because it could fill the disk. ``check``
     looks at the finished file and returns a sentence if it is not what was wanted.
 
-    Wrong content is removed and fetched once more from its beginning before it is an error.
+    Wrong content is removed and fetched once more from its beginning before it is an error, from
+    another source if there is one.
 
     Raises:
         NetworkError: nothing came any more, after retries. The partial file is kept.
@@ -110,25 +108,25 @@ def download(
             What was downloaded is kept.
         AuthenticationError, UnknownModelError: as `Source.locate`.
     """
-    task = _Download(
-        http,
-        source,
-        partial=partial,
-        remote=remote,
-        size=expected_size,
-        sha256=expected_sha256,
-        progress=progress or NoProgress(),
-        check=check,
-    )
+    routes = [Route(source, remote=remote if i == 0 else None) for i, source in enumerate(sources)]
+    progress = progress or NoProgress()
+
+    def attempt(routes: Sequence[Route]) -> Downloaded:
+        task = _Download(http, routes, progress=progress, limits=limits or Limits())
+        return task.run(
+            partial, expected_size=expected_size, expected_sha256=expected_sha256, check=check
+        )
+
     try:
-        return task.run()
+        return attempt(routes)
     except BadContentError as error:
-        task.discard()
-        task.progress.restarted(error.message)
+        progress.restarted(error.message)
+        # Who sent it is asked last, and anew.
+        guilty = [route for route in routes if route.has_delivered]
+        others = [route for route in routes if route not in guilty]
     try:
-        return task.run()
+        return attempt([Route(route.source) for route in others or guilty])
     except BadContentError as error:
-        task.discard()
         raise IntegrityError(
             error.message,
             expected=error.expected,
@@ -139,355 +137,397 @@ def download(
 
 
 class _Download:
-    """One file on its way: how much of it is here, and of which version."""
+    """One file on its way: who brings it, and what is done when they fail."""
 
     def __init__(
-        self,
-        http: Http,
-        source: Source,
-        *,
-        partial: Path,
-        remote: Remote | None,
-        size: int | None,
-        sha256: str | None,
-        progress: Progress,
-        check: Callable[[Path], str | None] | None,
+        self, http: Http, routes: Sequence[Route], *, progress: Progress, limits: Limits
     ) -> None:
         self._http = http
-        self._source = source
-        self._partial = partial
-        self._remote = remote
-        self._wanted = (size, sha256)
-        self._size = size
-        self._sha256 = sha256
-        self.progress = progress
-        self._check = check
-        self._handle = -1
-        self._received = 0
-        self._digest = hashlib.sha256()
-        self._validator: str | None = None
-        self._durable = 0
-        self._synced_at = 0.0
-        self._ended = False
+        self._routes = list(routes)
+        self._progress = progress
+        self._limits = limits
+        self._shown = 0
         self._resumed_from = 0
-        self._wire_bytes = 0
-        self._requests = 0
+        self._restarts = 0
+        self._threads: list[Lane] = []
 
-    def run(self) -> Downloaded:
+    def run(
+        self,
+        path: Path,
+        *,
+        expected_size: int | None,
+        expected_sha256: str | None,
+        check: Callable[[Path], str | None] | None,
+    ) -> Downloaded:
         """Fetch what is missing, then verify all of it."""
-        make_directory(self._partial.parent)
-        remote = self._located()
-        self._handle = open_own(self._partial)
+        for route in self._routes:
+            route.expect(expected_size, expected_sha256)
+        expected = self._agreed(expected_size, expected_sha256)
+        partial = Partial(
+            path,
+            Subject(
+                source=self._route.source.identity,
+                size_bytes=expected.size_bytes,
+                sha256=expected.sha256,
+            ),
+        )
+        keep = False
         try:
-            self._take_up(Journal.read(journal_of(self._partial)))
-            size = self._size or remote.size_bytes
-            require_space(self._partial.parent, (size or 0) - self._received)
-            self.progress.phase("download")
-            self.progress.started(size, self._received)
-            self._transfer()
-            self._checkpoint()
-            return self._verified()
-        except BaseException:
-            if not self._received:
-                self._partial.unlink(missing_ok=True)
-            raise
+            try:
+                arrivals = self._taken_up(partial, expected)
+            except BaseException:
+                keep = bool(self._resumed_from)
+                raise
+            try:
+                self._progress.phase("download")
+                self._progress.started(expected.size_bytes, self._resumed_from)
+                self._shown = self._resumed_from
+                self._transfer(arrivals)
+                done = self._verified(arrivals, check)
+                keep = True
+            except (BadContentError, UnwantedContentError):
+                raise
+            except BaseException:
+                keep = bool(arrivals.division.done)
+                raise
+            finally:
+                arrivals.follower.close()
         finally:
-            os.close(self._handle)
+            partial.close(keep=keep)
+        return done
 
-    def discard(self) -> None:
-        """Remove what is here; the next run begins from nothing."""
-        self._partial.unlink(missing_ok=True)
-        journal_of(self._partial).unlink(missing_ok=True)
-        self._remote = None
-        self._size, self._sha256 = self._wanted
-        self._forget()
+    # --- where it can be had --------------------------------------------------------------------
 
-    def _forget(self) -> None:
-        self._received = self._durable = 0
-        self._digest = hashlib.sha256()
-        self._validator = None
-        self._ended = False
+    @property
+    def _route(self) -> Route:
+        return self._routes[0]
 
-    def _located(self) -> Remote:
-        """Return where the file is now, having checked that it still is the wanted one."""
-        if self._remote is None:
-            self._remote = self._source.locate()
-        remote = self._remote
-        if self._sha256 and remote.sha256 and self._sha256 != remote.sha256:
-            raise replaced_upstream(self._source.name, "SHA-256", self._sha256, remote.sha256)
-        if len({self._size, remote.size_bytes} - {None}) > 1:
-            raise replaced_upstream(
-                self._source.name, "size", f"{self._size}", f"{remote.size_bytes}"
+    def _agreed(self, size: int | None, sha256: str | None) -> Expected:
+        """Find the first place that has the file, and what the file must be."""
+        failures: list[RkfetchError] = []
+        while True:
+            try:
+                remote, known = self._asked(self._route, size)
+                break
+            except _OF_A_PLACE as error:
+                self._go_elsewhere([*failures, error])
+                failures.append(error)
+        sha256 = sha256 or remote.sha256
+        for route in self._routes:
+            route.expect(known, sha256)
+        return Expected(name=self._route.source.name, size_bytes=known, sha256=sha256)
+
+    def _go_elsewhere(self, failures: Sequence[RkfetchError]) -> None:
+        """Leave the present place for the next one; raises the last failure if there is none."""
+        *before, error = failures
+        if len(self._routes) == 1:
+            error.cause = (*error.cause, *(f"before that: {e.message}" for e in before))
+            raise error
+        del self._routes[0]
+        self._progress.waiting(f"{error.message}; going on with {self._route.source.place}", 0)
+
+    def _asked(self, route: Route, size: int | None) -> tuple[Remote, int]:
+        remote = route.located(hurried=len(self._routes) > 1)
+        size = size if size is not None else remote.size_bytes
+        return remote, size if size is not None else self._asked_size(route)
+
+    def _asked_size(self, route: Route) -> int:
+        """Learn the size from an answer that carries content."""
+        url = route.located().url
+        reply = self._http.request("GET", url, headers={"Range": "bytes=0-0"}, max_bytes=1)
+        part = ContentRange.of(reply.headers)
+        size = part.total if part else reply.length
+        if reply.status not in {200, 206} or size is None:
+            raise IntegrityError(
+                f"nobody tells how large {route.source.name} is, and it could fill the disk",
+                cause=[f"{route.source.place} does not, and the catalog does not"],
+                hint="fetch it by hand",
             )
-        self._sha256 = self._sha256 or remote.sha256
-        if remote.size_bytes is not None:
-            self._size = remote.size_bytes
-        return remote
+        return size
 
-    # --- taking up what an earlier process left -------------------------------------------------
+    # --- what is here already -------------------------------------------------------------------
 
-    def _take_up(self, journal: Journal | None) -> None:
-        """Keep as much of the partial file as its journal vouches for, if it is of this file."""
-        if journal is not None and journal.durable_bytes and self._is_ours(journal):
-            self._take_up_prefix(journal)
-        with disk_errors(self._partial.parent):
-            os.ftruncate(self._handle, self._received)
-            os.lseek(self._handle, self._received, os.SEEK_SET)
-        self._durable = self._resumed_from = self._received
-        self._synced_at = time.monotonic()
-
-    def _is_ours(self, journal: Journal) -> bool:
-        if self._size is not None and journal.durable_bytes > self._size:
-            return False
-        if self._sha256 is not None:
-            return journal.sha256 == self._sha256
-        return journal.source == self._source.identity and journal.validator is not None
-
-    def _take_up_prefix(self, journal: Journal) -> None:
-        self.progress.phase("resume")
-        try:
-            digest = hash_file(self._partial, length=journal.durable_bytes)
-        except OSError:
-            return
-        if journal.durable_sha256 not in {None, digest.hexdigest()}:
-            self.progress.restarted("the partial file was damaged on the disk")
-            return
-        self._digest = digest
-        self._received = journal.durable_bytes
-        # Another source of the same content has validators of its own.
-        if journal.source == self._source.identity:
-            self._validator = journal.validator
+    def _taken_up(self, partial: Partial, expected: Expected) -> Arrivals:
+        trusted = partial.take_up()
+        spans = trusted.spans if trusted else Spans()
+        self._resumed_from = spans.total
+        partial.begin(trusted)
+        arrivals = Arrivals(
+            expected=expected,
+            partial=partial,
+            division=Division(expected.size_bytes, spans),
+            resumed=spans.total,
+            follower=Follower(partial.handle, checked=trusted.checked if trusted else None),
+            limiter=Limiter(self._limits.bytes_per_s),
+            validators=dict(trusted.validators) if trusted else {},
+        )
+        arrivals.follower.start(spans.prefix, damaged=arrivals.damaged)
+        return arrivals
 
     # --- the bytes ------------------------------------------------------------------------------
 
-    def _transfer(self) -> None:
-        retries = self._http.retries(waiting=self.progress.waiting, hint=_RESUME_HINT)
-        furthest, since = self._received, self._http.monotonic()
+    def _transfer(self, arrivals: Arrivals) -> None:
+        keeper = _Keeper(arrivals)
+        keeper.start()
         try:
-            while not self._is_complete():
-                before = self._received
-                try:
-                    self._attempt()
-                except TransientError as error:
-                    self._checkpoint()
-                    at_once = self._received - before >= _AT_ONCE_AFTER
-                    now = self._http.monotonic()
-                    progressed = self._received - furthest >= self._least_progress(now - since)
-                    if progressed:
-                        furthest, since = self._received, now
-                    retries.pause(error, progressed=progressed, at_once=at_once)
-        except BaseException as error:
-            self._put_in_order(error)
-            raise
+            while not self._is_here(arrivals):
+                self._bring(arrivals, keeper)
+        finally:
+            with arrivals.changed:
+                arrivals.is_stopping = True
+            self._stop(arrivals)
+            keeper.close()
+        self._tell(arrivals)
 
-    def _least_progress(self, seconds: float) -> float:
-        """Return how many new bytes renew the patience: a byte a time would take for ever."""
-        least = max(1, min(_LEAST_PROGRESS, (self._size or 0) // 1000))
-        return max(least, LEAST_RATE * seconds)
+    def _is_here(self, arrivals: Arrivals) -> bool:
+        """Wait for hashing to catch up when all bytes are here; damage may show only then."""
+        size = arrivals.expected.size_bytes
+        with arrivals.changed:
+            complete = arrivals.division.is_complete
+        if not complete:
+            return False
+        self._tell(arrivals)
+        with disk_errors(arrivals.partial.path.parent):
+            while not arrivals.follower.wait(size, _TICK_S):
+                with arrivals.changed:
+                    if not arrivals.division.is_complete:
+                        return False
+        return True
 
-    def _is_complete(self) -> bool:
-        return self._ended or 0 < self._received == self._size
+    def _bring(self, arrivals: Arrivals, keeper: _Keeper) -> None:
+        """Have connections at work until all bytes are here; changes places when one fails."""
+        failures: list[RkfetchError] = []
+        while (failure := self._failure_of(arrivals, keeper, self._route)) is not None:
+            self._stop(arrivals)
+            if arrivals.expected.sha256 is None:
+                raise failure  # nothing tells that another place has the same file
+            failures.append(failure)
+            self._go_elsewhere(failures)
 
-    def _attempt(self) -> None:
-        """Ask once for what is missing and take what comes."""
-        remote = self._located()
-        headers = self._range_headers()
-        self._requests += 1
-        with self._http.open("GET", remote.url, headers=headers) as response:
-            self._http.raise_if_transient(response)
-            if response.status == 206 and self._received:
-                self._go_on(response)
-            elif response.status == 200:
-                self._begin(response)
-            elif response.status == 416 and self._received:
-                self._begin_again("the server has no such part of the file")
-            else:
-                # A signed address has expired, or the server behind it has changed its mind.
-                self._remote = None
-                raise TransientError(
-                    f"{addresses.host(remote.url)} answered {response.status}", retry_after_s=0
-                )
-            self._receive(response)
+    def _failure_of(self, arrivals: Arrivals, keeper: _Keeper, route: Route) -> RkfetchError | None:
+        """Bring what is missing from one place; returns what made that impossible."""
+        retries = self._http.retries(
+            waiting=self._progress.waiting, hint=_RESUME_HINT, hurried=len(self._routes) > 1
+        )
+        pace = Pace(most=self._limits.connections, now=time.monotonic())
+        patience = _Patience(arrivals, retries, self._http.monotonic)
+        try:
+            while self._is_missing_some(arrivals, route, pace):
+                keeper.raise_failure()
+                self._look_at_the_ended(arrivals, route, pace, patience)
+        except _OF_A_PLACE as error:
+            return error
+        return None
 
-    def _range_headers(self) -> dict[str, str]:
-        if not self._received:
-            return {}
-        if self._validator is None and self._sha256 is None:
-            # Nothing could tell whether the rest belongs to what is here.
-            self._restart("the server cannot tell versions of the file apart")
-            return {}
-        headers = {"Range": f"bytes={self._received}-"}
-        if self._validator is not None:
-            headers["If-Range"] = self._validator
-        return headers
+    def _is_missing_some(self, arrivals: Arrivals, route: Route, pace: Pace) -> bool:
+        """Let the connections work for a moment."""
+        with arrivals.changed:
+            if not arrivals.division.is_complete:
+                self._set_to_work(arrivals, route, pace)
+                arrivals.changed.wait(_TICK_S)
+        self._tell(arrivals)
+        for lane in self._threads:
+            route.has_delivered = route.has_delivered or bool(lane.received)
+        return not arrivals.division.is_complete
 
-    def _go_on(self, response: Response) -> None:
-        """Check that a partial answer continues what is here."""
-        span = ContentRange.of(response.headers)
-        if span is None or span.first != self._received:
-            self._begin_again("the server sent another part than it was asked for")
+    def _set_to_work(self, arrivals: Arrivals, route: Route, pace: Pace) -> None:
+        """Have as many connections as are worth it."""
+        now = time.monotonic()
+        delivering = [lane for lane in arrivals.lanes if lane.received]
+        pace.observe(now, arrivals.received, delivering=len(delivering), answer_s=arrivals.answer_s)
+        wanted = pace.wanted if self._may_be_divided(arrivals, route) else 1
+        for lane in arrivals.lanes:
+            if lane.piece is not None:
+                waited = now - lane.heard_at
+                lane.piece.stalled = waited > max(_STALLED_AFTER_S, 10 * arrivals.answer_s)
+        surplus = len(arrivals.lanes) - wanted
+        for lane in sorted(arrivals.lanes, key=_how_far)[::-1][: max(0, surplus)]:
+            lane.is_last_piece = True
+            if lane.piece is not None and lane.piece.left > (lane.piece.rate or 0):
+                lane.stop()
+        while len(arrivals.lanes) < wanted:
+            piece = arrivals.piece(len(arrivals.lanes) + 1 if wanted > 1 else 1)
+            if piece is None:
+                break
+            lane = Lane(self._http, route, arrivals, piece)
+            arrivals.follower.allow(wanted)
+            arrivals.lanes.append(lane)
+            self._threads.append(lane)
+            lane.start()
+
+    def _may_be_divided(self, arrivals: Arrivals, route: Route) -> bool:
+        if not route.takes_ranges or arrivals.partial.in_order:
+            return False
+        return arrivals.expected.sha256 is not None or route.key in arrivals.validators
+
+    def _look_at_the_ended(
+        self, arrivals: Arrivals, route: Route, pace: Pace, patience: _Patience
+    ) -> None:
+        """Take note of connections that ended, and decide what their failures mean."""
+        ended = [lane for lane in self._threads if not lane.is_alive()]
+        self._threads = [lane for lane in self._threads if lane not in ended]
+        failed = [lane for lane in ended if lane.error is not None and not lane.is_unwanted]
+        if not failed:
             return
-        if self._size is None:
-            self._size = span.total
-        etag = _validator(response)
-        changed = etag is not None and self._validator not in {None, etag}
-        if changed or span.total not in {None, self._size}:
-            self._begin_again("the file changed on the server")
-        self._validator = etag or self._validator
+        # One failure stands for all that came with it: the heaviest.
+        lane = max(failed, key=_weight)
+        match lane.error:
+            case StartOverError() as error:
+                self._start_over(arrivals, route, str(error))
+                patience.failed(TransientError(str(error), retry_after_s=0), lane)
+            case TransientError() as error if self._threads and not error.retry_after_s:
+                # The others go on; that one more gets nothing may be a limit.
+                if not lane.received:
+                    pace.hold_back()
+            case TransientError() as error:
+                if error.retry_after_s:
+                    pace.hold_back()
+                    self._stop(arrivals)
+                patience.failed(error, lane)
+            case BaseException() as error:
+                raise error
 
-    def _begin(self, response: Response) -> None:
-        """Take an answer that carries the file from its beginning."""
-        validator = _validator(response)
-        if self._received:
-            changed = validator != self._validator
-            self._restart(
-                "the file changed on the server"
-                if changed
-                else "the server cannot go on where it stopped"
-            )
-        self._validator = validator
-        if self._size is None:
-            self._size = response.length
-        if response.length is not None and self._size is not None:
-            if response.length > self._size:
-                raise self._too_long(response.length)
-            if response.length < self._size:
-                self._write(response.read(_ENOUGH_TO_TELL))
-                raise self._too_short(response.length)
+    def _start_over(self, arrivals: Arrivals, route: Route, reason: str) -> None:
+        self._stop(arrivals)
+        with arrivals.changed:
+            arrivals.start_over(reason)
+        self._restarts += 1
+        if arrivals.expected.sha256 is not None and self._restarts >= _LAX_AFTER:
+            route.is_lax = True
 
-    def _begin_again(self, reason: str) -> None:
-        self._restart(reason)
-        raise TransientError(reason, retry_after_s=0)
+    def _stop(self, arrivals: Arrivals) -> None:
+        """End all connections; none of them writes any more then."""
+        lanes, self._threads = self._threads, []
+        for lane in lanes:
+            with arrivals.changed:
+                lane.stop()
+            while lane.is_receiving and lane.is_alive():
+                lane.join(_TICK_S)
+            arrivals.dismiss(lane)
 
-    def _restart(self, reason: str) -> None:
-        """Throw away what is here; the journal first, so that it never vouches for too much."""
-        with disk_errors(self._partial.parent):
-            journal_of(self._partial).unlink(missing_ok=True)
-            os.ftruncate(self._handle, 0)
-            os.lseek(self._handle, 0, os.SEEK_SET)
-        self._forget()
-        self.progress.restarted(reason)
-
-    def _receive(self, response: Response) -> None:
-        if self._size is None:
-            raise IntegrityError(
-                f"nobody tells how large {self._source.name} is, and it could fill the disk",
-                cause=[f"{addresses.host(response.url)} does not, and the catalog does not"],
-                hint="fetch it by hand",
-            )
-        for chunk in response.chunks():
-            if self._received + len(chunk) > self._size:
-                raise self._too_long(None)
-            self._write(chunk)
-            self._digest.update(chunk)
-            self._received += len(chunk)
-            self._wire_bytes += len(chunk)
-            self.progress.advanced(self._received)
-            if self._is_checkpoint_due():
-                self._checkpoint()
-        if self._received == self._size:
-            self._ended = True
-        elif response.length is None and explanation_of(self._partial) is not None:
-            raise self._too_short(self._received)
-        else:
-            raise TransientError(f"{addresses.host(response.url)} sent less than it had announced")
-
-    def _write(self, chunk: bytes) -> None:
-        view = memoryview(chunk)
-        with disk_errors(self._partial.parent):
-            while view:
-                view = view[os.write(self._handle, view) :]
-
-    # --- the journal ----------------------------------------------------------------------------
-
-    def _is_checkpoint_due(self) -> bool:
-        pending = self._received - self._durable
-        if pending >= min(_CHECKPOINT_MOST, max(_CHECKPOINT_LEAST, self._received // 8)):
-            return True
-        return time.monotonic() - self._synced_at >= _CHECKPOINT_EVERY_S
-
-    def _checkpoint(self, *, with_digest: bool = True) -> None:
-        """Make what is here last: the data first, then the journal that vouches for it."""
-        if self._received == self._durable:
-            return
-        with disk_errors(self._partial.parent):
-            os.fdatasync(self._handle)
-            Journal(
-                source=self._source.identity,
-                size_bytes=self._size,
-                sha256=self._sha256,
-                validator=self._validator,
-                durable_bytes=self._received,
-                durable_sha256=self._digest.hexdigest() if with_digest else None,
-            ).write(journal_of(self._partial))
-        self._durable = self._received
-        self._synced_at = time.monotonic()
-
-    def _put_in_order(self, error: BaseException) -> None:
-        """Save what can be saved when the download ends early.
-
-        A signal may have struck between hashing bytes and counting them, so the journal is
-        written without a digest. A full disk has no room for a journal: the newest bytes give way.
-        """
-        if isinstance(error, BadContentError):
-            return
-        with contextlib.suppress(OSError, DiskSpaceError):
-            if isinstance(error, DiskSpaceError):
-                self._received = max(self._durable, self._received - _ROOM_FOR_JOURNAL)
-                os.ftruncate(self._handle, self._received)
-            self._checkpoint(with_digest=False)
+    def _tell(self, arrivals: Arrivals) -> None:
+        """Tell the one who watches how far it is."""
+        with arrivals.changed:
+            reasons, arrivals.reasons[:] = list(arrivals.reasons), []
+            done = arrivals.division.done.total
+        for reason in reasons:
+            self._shown = 0
+            self._progress.restarted(reason)
+        if done > self._shown:
+            self._shown = done
+            self._progress.advanced(done)
 
     # --- the last word --------------------------------------------------------------------------
 
-    def _verified(self) -> Downloaded:
-        self.progress.phase("verify")
-        actual = self._digest.hexdigest()
-        if self._sha256 is not None and actual != self._sha256:
+    def _verified(
+        self, arrivals: Arrivals, check: Callable[[Path], str | None] | None
+    ) -> Downloaded:
+        self._progress.phase("verify")
+        expected, partial = arrivals.expected, arrivals.partial
+        actual = arrivals.follower.hexdigest()
+        if expected.sha256 is not None and actual != expected.sha256:
             raise differs(
-                f"{self._source.name} arrived with a wrong SHA-256",
-                self._sha256,
+                f"{expected.name} arrived with a wrong SHA-256",
+                expected.sha256,
                 actual,
-                explanation_of(self._partial),
+                explanation_of(partial.read_head(ENOUGH_TO_TELL), expected.size_bytes),
             )
-        complaint = self._check(self._partial) if self._check else None
+        complaint = check(partial.path) if check else None
         if complaint is not None:
-            self._refuse(complaint)
+            message = f"{expected.name}: {complaint}"
+            if expected.sha256 is None:
+                raise BadContentError(message)
+            # These are the right bytes: fetching them again would not change them.
+            raise UnwantedContentError(message, cause=["nothing of it is kept"])
         return Downloaded(
-            path=self._partial,
-            size_bytes=self._received,
+            path=partial.path,
+            size_bytes=expected.size_bytes,
             sha256=actual,
-            resumed_from=self._resumed_from,
-            received_bytes=self._wire_bytes,
-            requests=self._requests,
-            validator=self._validator,
-        )
-
-    def _refuse(self, complaint: str) -> None:
-        message = f"{self._source.name}: {complaint}"
-        if self._sha256 is None:
-            raise BadContentError(message)
-        # These are the right bytes: fetching them again would not change them.
-        self.discard()
-        raise IntegrityError(message, cause=["nothing of it is kept"])
-
-    def _too_long(self, length: int | None) -> BadContentError:
-        actual = f"{length} bytes" if length is not None else f"more than {self._size} bytes"
-        return differs(
-            f"{self._source.name} is longer than announced", f"{self._size} bytes", actual
-        )
-
-    def _too_short(self, length: int) -> BadContentError:
-        return differs(
-            f"{self._source.name} is shorter than announced",
-            f"{self._size} bytes",
-            f"{length} bytes",
-            explanation_of(self._partial),
+            resumed_from=arrivals.resumed,
+            received_bytes=arrivals.received,
+            requests=arrivals.requests,
+            validator=arrivals.validators.get(self._route.key),
+            source=self._route.source,
         )
 
 
-def _validator(response: Response) -> str | None:
-    """Return what can be sent as ``If-Range``: a strong ETag, else a date."""
-    etag = plain(response.header("etag"))
-    if etag is not None and not etag.startswith("W/"):
-        return etag
-    return plain(response.header("last-modified"))
+class _Patience:
+    """Tells failures in a row from failures on the way: progress renews it."""
+
+    def __init__(
+        self, arrivals: Arrivals, retries: Retries, monotonic: Callable[[], float]
+    ) -> None:
+        self._arrivals = arrivals
+        self._retries = retries
+        self._monotonic = monotonic
+        self._furthest = arrivals.division.done.total
+        self._since = monotonic()
+
+    def failed(self, error: TransientError, lane: Lane) -> None:
+        """Wait before the next try; raises `NetworkError` if there should be none."""
+        arrivals = self._arrivals
+        now, done = self._monotonic(), arrivals.division.done.total
+        progressed = done - self._furthest >= self._least(now - self._since)
+        if progressed:
+            self._furthest, self._since = done, now
+        at_once = lane.received >= _AT_ONCE_AFTER
+        self._retries.pause(error, progressed=progressed, at_once=at_once)
+
+    def _least(self, seconds: float) -> float:
+        """Return how many new bytes renew the patience: a byte a time would take for ever."""
+        least = max(1, min(_LEAST_PROGRESS, self._arrivals.expected.size_bytes // 1000))
+        return max(least, LEAST_RATE * seconds)
+
+
+class _Keeper(threading.Thread):
+    """Syncs what came to the disk from time to time, and in the end."""
+
+    def __init__(self, arrivals: Arrivals) -> None:
+        super().__init__(name="sync", daemon=True)
+        self._arrivals = arrivals
+        self._ended = threading.Event()
+        self._failure: RkfetchError | None = None
+
+    def raise_failure(self) -> None:
+        """Raise what went wrong with the disk."""
+        if self._failure is not None:
+            raise self._failure
+
+    def close(self) -> None:
+        """Sync for the last time."""
+        self._ended.set()
+        self.join()
+
+    def run(self) -> None:
+        """Sync after so much time or so many bytes."""
+        synced, at = 0, time.monotonic()
+        try:
+            while not self._ended.wait(_TICK_S):
+                received = self._arrivals.received
+                due = time.monotonic() - at >= _SYNC_EVERY_S and received > synced
+                if due or received - synced >= _SYNC_AFTER_BYTES:
+                    self._sync()
+                    synced, at = received, time.monotonic()
+            # Only what is unfinished: the store syncs what is complete.
+            if not self._arrivals.division.is_complete:
+                self._sync()
+        except RkfetchError as error:
+            self._failure = error
+
+    def _sync(self) -> None:
+        with self._arrivals.changed:
+            spans = self._arrivals.division.done.copy()
+            checked, turn = self._arrivals.follower.checked, self._arrivals.partial.turn
+        self._arrivals.partial.sync(spans, checked, turn=turn)
+
+
+def _weight(lane: Lane) -> tuple[bool, bool, float, int]:
+    """Order failures: those that nothing can be done about first, then who asks to wait longest."""
+    error = lane.error
+    transient = isinstance(error, TransientError)
+    wait_s = error.retry_after_s or 0 if isinstance(error, TransientError) else 0
+    return not transient, not isinstance(error, StartOverError), wait_s, lane.received
+
+
+def _how_far(lane: Lane) -> int:
+    return lane.piece.position if lane.piece is not None else 0

@@ -11,8 +11,11 @@ import sys
 import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from unittest import mock
 
+from rkfetch.registry import journal, lane, transfer
 from rkfetch.registry.http import Http, RetryPolicy
+from rkfetch.registry.journal import Subject, journal_of
 from rkfetch.registry.model import Artifact
 from rkfetch.registry.progress import NoProgress
 
@@ -34,6 +37,42 @@ def quick_http(**values: Any) -> Http:
     """Return a client that does not wait long for anything."""
     policy = RetryPolicy(first_wait_s=0.01, longest_wait_s=0.02)
     return Http(**{"stall_timeout_s": 0.5, "connect_timeout_s": 2, "retries": policy, **values})
+
+
+def vouched_for(partial: Path, sha256: str, size_bytes: int) -> int:
+    """How many bytes of a partial file the next process would take for certain."""
+    subject = Subject(source="", size_bytes=size_bytes, sha256=sha256)
+    found = journal.read(journal_of(partial), subject, inode=partial.stat().st_ino)
+    return found.spans.total if found is not None else 0
+
+
+class Always:
+    """A pace that has so many connections from the beginning."""
+
+    def __init__(self, connections: int) -> None:
+        self.wanted = connections
+
+    def __call__(self, **_: Any) -> Always:
+        return self
+
+    def observe(self, now: float, received: int, *, delivering: int, answer_s: float) -> None:
+        """Find nothing out."""
+
+    def hold_back(self) -> None:
+        """Have half as many from now on."""
+        self.wanted = max(1, self.wanted // 2)
+
+
+@contextlib.contextmanager
+def always(connections: int, *, stride: int) -> Iterator[None]:
+    """Divide even small files among so many connections, into pieces of ``stride`` bytes."""
+    with (
+        mock.patch.object(transfer, "Pace", Always(connections)),
+        mock.patch.object(lane, "_LEAST_STRIDE", stride),
+        mock.patch.object(lane, "_MOST_STRIDE", stride),
+        mock.patch.object(lane, "_LEAST_THEFT", stride // 4),
+    ):
+        yield
 
 
 @contextlib.contextmanager
@@ -145,6 +184,7 @@ from rkfetch.registry.http import Http
 from rkfetch.registry.model import Artifact
 from rkfetch.registry.progress import NoProgress
 from rkfetch.registry.store import Store
+from rkfetch.registry.transfer import Limits
 
 class Loud(NoProgress):
     def waiting(self, reason, seconds):
@@ -152,18 +192,19 @@ class Loud(NoProgress):
     def restarted(self, reason):
         print("restarted:", reason, file=sys.stderr, flush=True)
 
-root, repo, path = sys.argv[1:4]
+root, repo, path, connections = sys.argv[1:5]
+limits = Limits(connections=int(connections))
 artifact = Artifact(source="huggingface", repo=repo, path=path)
 with Http() as http:
-    done = fetch(artifact, store=Store(Path(root)), http=http, progress=Loud())
+    done = fetch(artifact, store=Store(Path(root)), http=http, progress=Loud(), limits=limits)
 print(done.action, done.resumed_from, done.installed.path)
 """
 
 
-def fetch_in_process(hub: Hub, root: Path) -> subprocess.Popen[str]:
+def fetch_in_process(hub: Hub, root: Path, *, connections: int = 1) -> subprocess.Popen[str]:
     """Begin to fetch the test's file in a process of its own."""
     return subprocess.Popen(
-        [sys.executable, "-c", _CHILD, str(root), REPO, FILE],
+        [sys.executable, "-c", _CHILD, str(root), REPO, FILE, str(connections)],
         env={**os.environ, "HF_ENDPOINT": hub.endpoint},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

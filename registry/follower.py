@@ -1,0 +1,202 @@
+"""Hash a file from its first byte on while it comes, so that its end is the end of the work.
+
+What arrives in order is hashed from the buffer that it was received in; what was here before, or
+came out of order, is read back as soon as everything in front of it is here.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import threading
+from collections import deque
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+BUFFER_BYTES = 1 << 20
+_READ_BYTES = 1 << 20
+_SPARE = 8
+"""Buffers more than there are connections: how far receiving may run ahead of hashing."""
+
+
+class Follower:
+    """The SHA-256 over the beginning of a partial file, kept up by a thread of its own.
+
+    Args:
+        handle: of the file.
+        checked: so many bytes from the first on had this SHA-256 when they came.
+    """
+
+    def __init__(self, handle: int, *, checked: tuple[int, str] | None = None) -> None:
+        self._handle = handle
+        self._expected = checked
+        self._damaged: Callable[[int], object] = _nobody
+        self._changed = threading.Condition()
+        self._queue: deque[tuple[bytearray, int]] = deque()
+        self._queued_to = 0
+        self._prefix = 0
+        self._position = 0
+        self._digest = hashlib.sha256()
+        self._turn = 0
+        self._spare: list[bytearray] = []
+        self._made = 0
+        self._most = _SPARE
+        self._ended = False
+        self._failure: BaseException | None = None
+        self.checked: tuple[int, str] | None = None
+        """So many bytes from the first on have this SHA-256."""
+        self._thread = threading.Thread(target=self._run, name="hash", daemon=True)
+
+    # --- for those who receive ------------------------------------------------------------------
+
+    def borrow(self) -> bytearray:
+        """Return a buffer to receive into; waits while hashing is far behind."""
+        with self._changed:
+            while not self._spare and self._made >= self._most and not self._ended:
+                self._changed.wait()
+            if self._spare:
+                return self._spare.pop()
+            self._made += 1
+        return bytearray(BUFFER_BYTES)
+
+    def allow(self, connections: int) -> None:
+        """Have buffers enough for so many connections."""
+        with self._changed:
+            self._most = max(self._most, connections + _SPARE)
+
+    def give_back(self, buffer: bytearray) -> None:
+        """Return a buffer that nothing was received into."""
+        with self._changed:
+            self._spare.append(buffer)
+            self._changed.notify_all()
+
+    def follow(self, position: int, buffer: bytearray, count: int, *, prefix: int) -> None:
+        """Take note of bytes that were written, of which ``prefix`` are here from the first on.
+
+        The buffer is the follower's from now on.
+        """
+        with self._changed:
+            self._prefix = prefix
+            if position == self._queued_to and count:
+                self._queue.append((buffer, count))
+                self._queued_to += count
+            else:
+                self._spare.append(buffer)
+            self._changed.notify_all()
+
+    # --- for the one who waits ------------------------------------------------------------------
+
+    @property
+    def position(self) -> int:
+        """How many bytes have been hashed."""
+        return self._position
+
+    def start(self, prefix: int, *, damaged: Callable[[int], object]) -> None:
+        """Begin with what is here already.
+
+        ``damaged`` is called in the follower's thread, with the number of bytes that were
+        ``checked``, if they have another SHA-256 now; it must call `begin`.
+        """
+        self._prefix, self._damaged = prefix, damaged
+        self._thread.start()
+
+    def begin(self, prefix: int) -> None:
+        """Hash anew from the first byte on; so many bytes are here."""
+        with self._changed:
+            self._restart(prefix)
+            self._changed.notify_all()
+
+    def wait(self, position: int, seconds: float) -> bool:
+        """Wait a while; tell whether so many bytes have been hashed.
+
+        Raises:
+            OSError: the file cannot be read.
+        """
+        with self._changed:
+            if self._position < position and self._failure is None:
+                self._changed.wait(seconds)
+            if self._failure is not None:
+                raise self._failure
+            return self._position >= position
+
+    def hexdigest(self) -> str:
+        """Return the SHA-256 over all bytes; they must have been waited for."""
+        return self._digest.hexdigest()
+
+    def close(self) -> None:
+        """End the thread."""
+        with self._changed:
+            self._ended = True
+            self._changed.notify_all()
+        self._thread.join()
+
+    # --- the thread -----------------------------------------------------------------------------
+
+    def _restart(self, prefix: int) -> None:
+        self._turn += 1
+        self._spare += [buffer for buffer, _ in self._queue]
+        self._queue.clear()
+        self._prefix = prefix
+        self._position = self._queued_to = 0
+        self._digest = hashlib.sha256()
+        self.checked = self._expected = None
+
+    def _run(self) -> None:
+        try:
+            while self._step():
+                pass
+        except BaseException as error:  # noqa: BLE001 - told to whoever waits
+            with self._changed:
+                self._failure = error
+                self._ended = True
+                self._changed.notify_all()
+
+    def _step(self) -> bool:
+        with self._changed:
+            while not (self._queue or self._prefix > self._queued_to or self._ended):
+                self._changed.wait()
+            if self._ended:
+                return False
+            turn, digest, start = self._turn, self._digest, self._position
+            if self._queue:
+                buffer, count = self._queue.popleft()
+            else:
+                buffer, count = bytearray(), 0
+                end = min(self._prefix, start + _READ_BYTES)
+                if self._expected is not None and start < self._expected[0]:
+                    end = min(end, self._expected[0])
+                self._queued_to = end
+        if count:
+            digest.update(memoryview(buffer)[:count])
+        else:
+            count = end - start
+            data = os.pread(self._handle, count, start)
+            digest.update(data)
+        with self._changed:
+            if buffer:
+                self._spare.append(buffer)
+            elif len(data) != count and turn == self._turn:
+                raise OSError(errno.EIO, "the partial file became shorter")
+            damaged = turn == self._turn and self._is_damaged(start + count, digest)
+            self._changed.notify_all()
+        if damaged:
+            # Without the lock: the answer is `begin`.
+            self._damaged(start + count)
+        return True
+
+    def _is_damaged(self, position: int, digest: hashlib._Hash) -> bool:
+        """Compare with what is known, and note what is known now."""
+        self._position = position
+        if self._expected is not None and position == self._expected[0]:
+            known, self._expected = self._expected, None
+            if digest.hexdigest() != known[1]:
+                return True
+        self.checked = (position, digest.hexdigest())
+        return False
+
+
+def _nobody(_: int) -> None:
+    """Stand in until `Follower.start`."""

@@ -1,0 +1,77 @@
+"""Know one place that gives out a file: where it is there now, and how it behaves."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from typing import TYPE_CHECKING, Protocol
+
+from .mismatch import replaced_upstream
+
+if TYPE_CHECKING:
+    from .hub import Remote
+
+
+class Source(Protocol):
+    """Where the bytes come from."""
+
+    @property
+    def name(self) -> str:
+        """What to call the file in a message."""
+
+    @property
+    def identity(self) -> str:
+        """Tells the file (repository, path, revision) from all others."""
+
+    @property
+    def place(self) -> str:
+        """Base URL of the endpoint that is asked."""
+
+    def locate(self, *, hurried: bool = False) -> Remote:
+        """Find an address that works now; ``hurried`` if there are other places to ask."""
+
+
+class Route:
+    """A source, and what was learnt of it during one download. May be used by threads."""
+
+    def __init__(self, source: Source, *, remote: Remote | None = None) -> None:
+        self.source = source
+        self.takes_ranges = True
+        self.is_lax = False
+        """Its ETags change without its content changing: only the SHA-256 decides."""
+        self.has_delivered = False
+        """Bytes of the file came from here."""
+        name = f"{source.place} {source.identity}".encode(errors="surrogatepass")
+        self.key = hashlib.sha256(name).hexdigest()[:16]
+        self._remote = remote
+        self._lock = threading.Lock()
+        self._size: int | None = None
+        self._sha256: str | None = None
+
+    def expect(self, size_bytes: int | None, sha256: str | None) -> None:
+        """Say what the file must be."""
+        self._size, self._sha256 = size_bytes, sha256
+
+    def located(self, *, hurried: bool = False) -> Remote:
+        """Return where the file is now, having checked that it still is the expected one.
+
+        Raises:
+            IntegrityError: it is another one.
+            NetworkError, AuthenticationError, UnknownModelError: as `Source.locate`.
+        """
+        with self._lock:
+            if self._remote is None:
+                self._remote = self.source.locate(hurried=hurried)
+            remote = self._remote
+        if self._sha256 and remote.sha256 and self._sha256 != remote.sha256:
+            raise replaced_upstream(self.source.name, "SHA-256", self._sha256, remote.sha256)
+        if len({self._size, remote.size_bytes} - {None}) > 1:
+            raise replaced_upstream(
+                self.source.name, "size", f"{self._size}", f"{remote.size_bytes}"
+            )
+        return remote
+
+    def forget(self) -> None:
+        """Have the address looked up anew: it does not work any more."""
+        with self._lock:
+            self._remote = None
