@@ -30,7 +30,7 @@ _LEAST_STRIDE = 4 << 20
 _MOST_STRIDE = 64 << 20
 _ANSWERS_A_STRIDE = 25
 """A request costs the time of one answer; a piece should take so many times as long."""
-_LEAST_THEFT = 256 << 10
+_LEAST_THEFT_S = 0.2
 _TELL_EVERY_S = 0.05
 _RATE_OVER_S = 0.25
 
@@ -74,20 +74,22 @@ class Arrivals:
     is_stopping: bool = False
     _told_at: float = 0.0
 
-    def piece(self, connections: int) -> Piece | None:
-        """Hold what one more connection should bring; None if there is nothing worth it."""
-        rate = self._usual_rate()
+    def piece(self, connections: int, rate: float | None = None) -> Piece | None:
+        """Hold what one of so many connections should bring; None if nothing is worth it.
+
+        ``rate`` is what it brought lately, in bytes per second, if that is known.
+        """
+        rate = rate or self._best_rate()
         stride = max(_LEAST_STRIDE, int(_ANSWERS_A_STRIDE * rate * self.answer_s))
         stride = min(stride, _MOST_STRIDE)
         piece = self.division.take(None if connections == 1 else stride)
         if piece is None:
-            least = max(_LEAST_THEFT, int(rate * (2 * self.answer_s + 0.1)))
-            piece = self.division.steal(stride, rate=rate, least=least)
+            least_s = 2 * self.answer_s + _LEAST_THEFT_S
+            piece = self.division.steal(stride, rate=rate, least_s=least_s)
         return piece
 
-    def _usual_rate(self) -> float:
-        rates = [p.rate for p in self.division.held if p.rate is not None and not p.stalled]
-        return sum(rates) / len(rates) if rates else 0.0
+    def _best_rate(self) -> float:
+        return max((lane.rate for lane in self.lanes if lane.rate is not None), default=0.0)
 
     def came(self, piece: Piece, buffer: bytearray, count: int, now: float) -> None:
         """Take note of bytes that are in the partial file now."""
@@ -148,6 +150,8 @@ class Lane(threading.Thread):
         """There are enough others, and what is left of the piece would take too long."""
         self.received = 0
         """Bytes that came since its last failure."""
+        self.rate: float | None = None
+        """Bytes per second lately."""
         self.heard_at = time.monotonic()
         self._response: Response | None = None
         self._rate_since: tuple[float, int] = (self.heard_at, 0)
@@ -182,7 +186,7 @@ class Lane(threading.Thread):
                 arrivals.division.release(self.piece)
                 self.piece = None
                 if self._goes_on() and not self.is_last_piece:
-                    self.piece = arrivals.piece(len(arrivals.lanes))
+                    self.piece = arrivals.piece(len(arrivals.lanes), self.rate)
 
     def _goes_on(self) -> bool:
         return not (self.is_unwanted or self._arrivals.is_stopping)
@@ -206,7 +210,7 @@ class Lane(threading.Thread):
                     # From here on it is waited for when it is to stop.
                     self._response = response
                     if self._goes_on():
-                        self._begin(response, piece, asked="Range" in headers)
+                        self._begin(response, piece, headers)
                 self._receive(response, piece)
             finally:
                 self._response = None
@@ -229,7 +233,7 @@ class Lane(threading.Thread):
                 return {}
         return headers
 
-    def _begin(self, response: Response, piece: Piece, *, asked: bool) -> None:
+    def _begin(self, response: Response, piece: Piece, asked: Mapping[str, str]) -> None:
         """Look at the head of an answer: is what follows what this piece needs?
 
         Everything is locked meanwhile.
@@ -237,8 +241,10 @@ class Lane(threading.Thread):
         if response.status == 206:
             self._check_part(response, piece)
         elif response.status == 200:
-            self._begin_whole(response, piece, asked=asked)
-        elif response.status == 416 and asked:
+            self._begin_whole(
+                response, piece, asked="Range" in asked, condition=asked.get("If-Range")
+            )
+        elif response.status == 416 and "Range" in asked:
             raise StartOverError("the server has no such part of the file")
         else:
             # A signed address has expired, or the server behind it has changed its mind.
@@ -258,28 +264,33 @@ class Lane(threading.Thread):
             raise StartOverError("the file changed on the server")
         self._remember(etag or known)
 
-    def _begin_whole(self, response: Response, piece: Piece, *, asked: bool) -> None:
+    def _begin_whole(
+        self, response: Response, piece: Piece, *, asked: bool, condition: str | None
+    ) -> None:
         """Take an answer that carries the file from its beginning."""
         arrivals, size = self._arrivals, self._arrivals.expected.size_bytes
         validator = _validator(response)
-        if asked:
-            changed = validator != arrivals.validators.get(self.route.key)
-            self.route.takes_ranges = changed and self.route.takes_ranges
-            reason = (
-                "the file changed on the server"
-                if changed
-                else "the server cannot go on where it stopped"
-            )
-            if len(arrivals.lanes) > 1:
-                raise StartOverError(reason)
-            arrivals.start_over(reason)
-            piece.position, piece.end = 0, size
+        if condition is not None and condition != validator:
+            self._take_from_the_beginning(piece, "the file changed on the server")
+        elif asked:
+            self.route.takes_ranges = False
+            self._take_from_the_beginning(piece, "the server cannot go on where it stopped")
         if response.length is not None and response.length > size:
             raise _too_long(arrivals.expected, response.length)
         if response.length is not None and response.length < size:
             head = response.read(ENOUGH_TO_TELL)
             raise _too_short(arrivals.expected, response.length, head)
         self._remember(validator)
+
+    def _take_from_the_beginning(self, piece: Piece, reason: str) -> None:
+        """Use an answer that begins anew, unless others are at work."""
+        arrivals = self._arrivals
+        if len(arrivals.lanes) > 1:
+            if self.route.takes_ranges:
+                raise StartOverError(reason)
+            raise TransientError(f"{self.route.source.place} cannot give a part", retry_after_s=0)
+        arrivals.start_over(reason)
+        piece.position, piece.end = 0, arrivals.expected.size_bytes
 
     def _remember(self, validator: str | None) -> None:
         validators = self._arrivals.validators
@@ -315,8 +326,9 @@ class Lane(threading.Thread):
 
     def _measure(self, piece: Piece) -> None:
         since, before = self._rate_since
-        if self.heard_at - since >= _RATE_OVER_S:
-            piece.rate = (self.received - before) / (self.heard_at - since)
+        is_over = self.heard_at - since >= _RATE_OVER_S
+        if is_over or (self.rate is None and not piece.left and self.heard_at > since):
+            piece.rate = self.rate = (self.received - before) / (self.heard_at - since)
             self._rate_since = (self.heard_at, self.received)
 
     def _broken_off(self, response: Response) -> IntegrityError | TransientError:

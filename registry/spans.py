@@ -8,6 +8,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
+LEAST_THEFT = 16 << 10
+"""Fewer bytes are not worth a request."""
+
 
 class Spans:
     """A set of byte positions, kept as few half-open intervals in order."""
@@ -137,15 +140,15 @@ class Division:
         self.held.append(piece)
         return piece
 
-    def steal(self, stride: int, *, rate: float, least: int) -> Piece | None:
+    def steal(self, stride: int, *, rate: float, least_s: float) -> Piece | None:
         """Take bytes over from whoever would need longest for them; None if that gains nothing.
 
-        ``rate`` is what the taker expects to bring, in bytes per second; less than ``least``
-        bytes are not worth a request. A piece far longer than ``stride`` is only cut off
+        ``rate`` is what the taker expects to bring, in bytes per second; who needs less than
+        ``least_s`` seconds is left alone. A piece far longer than ``stride`` is only cut off
         there, so that what comes lies close to what is here already.
         """
         victim = max(self.held, key=lambda piece: _seconds(piece, rate), default=None)
-        if victim is None:
+        if victim is None or _seconds(victim, rate) < least_s:
             return None
         if victim.stalled:
             victim.end = victim.position
@@ -153,8 +156,9 @@ class Division:
             victim.end = victim.position + stride
         else:
             theirs = rate if victim.rate is None else victim.rate
-            kept = int(victim.left * theirs / (theirs + rate)) if theirs + rate else victim.left
-            if min(victim.left - kept, kept) < least:
+            share = theirs / (theirs + rate) if theirs + rate else 0.5
+            kept = int(victim.left * share)
+            if victim.left - kept < LEAST_THEFT:
                 return None
             victim.end = victim.position + kept
         return self.take(stride)

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from unittest import mock
 
-from rkfetch.registry import journal, lane, transfer
+from rkfetch.registry import journal, lane, spans, transfer
 from rkfetch.registry.http import Http, RetryPolicy
 from rkfetch.registry.journal import Subject, journal_of
 from rkfetch.registry.model import Artifact
@@ -70,7 +70,8 @@ def always(connections: int, *, stride: int) -> Iterator[None]:
         mock.patch.object(transfer, "Pace", Always(connections)),
         mock.patch.object(lane, "_LEAST_STRIDE", stride),
         mock.patch.object(lane, "_MOST_STRIDE", stride),
-        mock.patch.object(lane, "_LEAST_THEFT", stride // 4),
+        mock.patch.object(spans, "LEAST_THEFT", min(spans.LEAST_THEFT, stride // 4)),
+        mock.patch.object(lane, "_LEAST_THEFT_S", 0.02),
     ):
         yield
 

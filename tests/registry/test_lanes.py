@@ -1,0 +1,222 @@
+"""Several connections for one file: when there are more, who takes over, and what that costs."""
+
+from __future__ import annotations
+
+import hashlib
+import random
+import signal
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from downloads import (
+    FILE,
+    REPO,
+    Watcher,
+    always,
+    artifact,
+    fetch_in_process,
+    quick_http,
+    vouched_for,
+)
+from hub.server import Fault, Hub
+from rkfetch.registry.errors import IntegrityError, NetworkError
+from rkfetch.registry.hub import HubFile
+from rkfetch.registry.limits import Limits
+from rkfetch.registry.store import Store
+from rkfetch.registry.transfer import download
+from rkllm_files import rkllm_bytes
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from rkfetch.registry.http import Http
+    from rkfetch.registry.transfer import Downloaded
+
+CONTENT = random.Random(1).randbytes(3 << 20)
+SIZE = len(CONTENT)
+SHA256 = hashlib.sha256(CONTENT).hexdigest()
+
+
+@pytest.fixture
+def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
+    with Hub() as hub:
+        monkeypatch.setenv("HF_ENDPOINT", hub.endpoint)
+        hub.add_repo(REPO).add_file(FILE, CONTENT)
+        yield hub
+
+
+@pytest.fixture
+def http(hub: Hub) -> Iterator[Http]:
+    with quick_http() as http:
+        yield http
+
+
+@pytest.fixture
+def partial(tmp_path: Path) -> Path:
+    return tmp_path / "partials" / "x.partial"
+
+
+def get(http: Http, partial: Path, watcher: Watcher | None = None, **values: Any) -> Downloaded:
+    source = HubFile(http=http, artifact=artifact())
+    done = download(http, [source], partial=partial, progress=watcher or Watcher(), **values)
+    assert partial.read_bytes() == CONTENT
+    assert done.sha256 == SHA256
+    return done
+
+
+class TestNumber:
+    def test_a_server_that_limits_each_connection_gets_more_of_them(
+        self, hub: Hub, http: Http, partial: Path
+    ) -> None:
+        hub.repos[0].add_file(FILE, CONTENT * 4)
+        hub.break_it(Fault(origin="cdn", rate=4_000_000))
+        source = HubFile(http=http, artifact=artifact())
+        done = download(http, [source], partial=partial)
+        assert partial.read_bytes() == CONTENT * 4
+        assert done.requests > 1
+        assert hub.data_bytes() < 4 * SIZE * 1.2
+
+    def test_never_more_than_allowed(self, hub: Hub, http: Http, partial: Path) -> None:
+        hub.break_it(Fault(origin="cdn", rate=1_000_000))
+        assert get(http, partial, limits=Limits(connections=1)).requests == 1
+
+    def test_pieces_cost_no_byte_twice(self, hub: Hub, http: Http, partial: Path) -> None:
+        with always(4, stride=100_000):
+            done = get(http, partial)
+        assert done.received_bytes == SIZE
+        assert done.requests >= SIZE // 100_000
+        assert hub.data_bytes() < SIZE * 1.1
+
+    def test_a_server_without_ranges_is_asked_once(
+        self, hub: Hub, http: Http, partial: Path
+    ) -> None:
+        hub.break_it(Fault(ignore_range=True))
+        watcher = Watcher()
+        with always(4, stride=100_000):
+            get(http, partial, watcher)
+        assert len(watcher.restarts) <= 1
+        assert hub.data_requests()[-1].status == 200
+
+    def test_without_a_digest_and_a_validator_nothing_is_divided(
+        self, hub: Hub, http: Http, partial: Path
+    ) -> None:
+        hub.break_it(Fault(headers={"ETag": None, "Last-Modified": None, "X-Linked-ETag": None}))
+        with always(4, stride=100_000):
+            assert get(http, partial).requests == 1
+
+    def test_a_file_system_that_fills_holes_gets_its_bytes_in_order(
+        self, hub: Hub, http: Http, partial: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("rkfetch.registry.partial.preallocate", lambda *_: False)
+        with always(4, stride=100_000):
+            assert get(http, partial).requests == 1
+
+
+class TestTakingOver:
+    def test_a_slow_connection_does_not_decide_the_end(
+        self, hub: Hub, partial: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """At its own rate the first piece alone would take a minute."""
+        hub.break_it(Fault(origin="cdn", rate=SIZE / 120, times=1))
+        with quick_http(stall_timeout_s=60) as http, always(2, stride=SIZE // 2):
+            began = time.monotonic()
+            get(http, partial)
+            assert time.monotonic() - began < 30
+
+    def test_a_silent_connection_does_not_either(
+        self, hub: Hub, partial: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("rkfetch.registry.transfer._STALLED_AFTER_S", 0.2)
+        hub.break_it(Fault(origin="cdn", stall_after=1000, stall_s=60, times=1))
+        with quick_http(stall_timeout_s=50) as http, always(2, stride=SIZE // 2):
+            began = time.monotonic()
+            get(http, partial)
+            assert time.monotonic() - began < 30
+
+
+class TestFailures:
+    def test_a_server_that_bears_two_connections_is_left_with_two(
+        self, hub: Hub, http: Http, partial: Path
+    ) -> None:
+        hub.break_it(Fault(origin="cdn", status=503, after=2, times=6))
+        with always(8, stride=100_000):
+            get(http, partial)
+
+    def test_a_wait_that_is_asked_for_is_waited_by_all(self, hub: Hub, partial: Path) -> None:
+        waits: list[float] = []
+        hub.break_it(
+            Fault(origin="cdn", status=429, headers={"Retry-After": "7"}, after=3, times=1)
+        )
+        with quick_http(sleep=waits.append) as http, always(4, stride=100_000):
+            get(http, partial)
+        assert 7 in waits
+
+    def test_two_versions_in_two_connections_are_never_mixed(
+        self, hub: Hub, http: Http, partial: Path
+    ) -> None:
+        hub.break_it(Fault(origin="cdn", etag='"another"', after=3, times=2))
+        watcher = Watcher()
+        with always(4, stride=100_000):
+            get(http, partial, watcher)
+        assert watcher.restarts
+
+    def test_tags_that_change_with_every_answer_end_in_a_file_all_the_same(
+        self, hub: Hub, http: Http, partial: Path
+    ) -> None:
+        """Two machines behind one name may tag one content differently; the SHA-256 decides."""
+        for i in range(0, 400, 2):
+            hub.break_it(Fault(origin="cdn", etag=f'"{i}"', after=i, times=1))
+        with always(4, stride=100_000):
+            get(http, partial)
+
+    def test_drops_everywhere(self, hub: Hub, http: Http, partial: Path) -> None:
+        hub.break_it(Fault(origin="cdn", drop_after=70_000))
+        with always(4, stride=300_000):
+            done = get(http, partial)
+        assert done.received_bytes == SIZE
+
+    def test_without_progress_it_ends(self, hub: Hub, http: Http, partial: Path) -> None:
+        hub.break_it(Fault(origin="cdn", status=503, after=6))
+        with always(4, stride=100_000), pytest.raises(NetworkError, match="503") as caught:
+            get(http, partial)
+        assert caught.value.cause[-1] == "gave up after 5 tries without progress"
+        assert vouched_for(partial, SHA256, SIZE) >= 100_000
+
+    def test_a_flipped_byte_in_any_piece_is_found(
+        self, hub: Hub, http: Http, partial: Path
+    ) -> None:
+        hub.break_it(Fault(origin="cdn", flip_at=SIZE - 5))
+        with always(4, stride=100_000), pytest.raises(IntegrityError, match="wrong SHA-256"):
+            get(http, partial)
+        assert list(partial.parent.iterdir()) == []
+
+
+def test_after_a_kill_all_pieces_that_came_are_used(hub: Hub, tmp_path: Path) -> None:
+    content = rkllm_bytes(body_bytes=24 << 20)
+    hub.repos[0].add_file(FILE, content)
+    sha256 = hashlib.sha256(content).hexdigest()
+    store = Store(tmp_path / "store")
+    hub.break_it(Fault(origin="cdn", rate=8_000_000))
+    hold = hub.hold(FILE, 20_000_000)
+    child = fetch_in_process(hub, store.root, connections=8)
+    assert hold.reached.wait(60)
+    partial = store.partial(sha256)
+    deadline = time.monotonic() + 20
+    while vouched_for(partial, sha256, len(content)) < 20_000_000 * 0.98:
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    child.send_signal(signal.SIGKILL)
+    child.communicate(timeout=30)
+    hub.heal()
+    hub.forget()
+    again = fetch_in_process(hub, store.root, connections=8)
+    out, err = again.communicate(timeout=60)
+    assert again.returncode == 0, err
+    action, resumed, path = out.split()
+    assert action == "downloaded"
+    assert int(resumed) >= 20_000_000 * 0.98
+    assert hashlib.sha256(Path(path).read_bytes()).hexdigest() == sha256
+    assert hub.data_bytes() <= len(content) - int(resumed) + (4 << 20)
