@@ -109,7 +109,9 @@ def follow(url: str, location: str, *, resolve_names: bool = True) -> str:
     try:
         target = urljoin(url, location.strip())
         scheme = urlsplit(target).scheme
-    except ValueError as error:
+        if scheme in _PORTS:
+            origin(target)
+    except (ValueError, NetworkError) as error:
         raise _refused(url, location, "is not an address") from error
     if scheme not in _PORTS:
         raise _refused(url, location, "is not http or https")
