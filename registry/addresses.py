@@ -24,6 +24,10 @@ _METADATA = {
 }
 """Addresses at which a cloud tells its secrets to the machine that asks."""
 
+_ASTRAY_HINT = (
+    "a network that wants a login does this: open a web page; else name a mirror with HF_ENDPOINT"
+)
+
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
 
 
@@ -39,11 +43,11 @@ class Reach(IntEnum):
 
 def impossible(url: str) -> NetworkError:
     """Return the error for what is no address."""
-    return NetworkError(f"'{_without_user(url)[:200]}' is not an address that can be asked")
+    return NetworkError(f"'{_without_secrets(url)[:200]}' is not an address that can be asked")
 
 
-def _without_user(url: str) -> str:
-    scheme, slashes, rest = url.partition("//")
+def _without_secrets(url: str) -> str:
+    scheme, slashes, rest = url.partition("?")[0].partition("//")
     place, slash, path = rest.partition("/")
     return f"{scheme}{slashes}{place.rpartition('@')[2]}{slash}{path}"
 
@@ -126,10 +130,20 @@ def follow(url: str, location: str, *, resolve_names: bool = True) -> str:
     return target
 
 
+def led_astray(url: str) -> NetworkError:
+    """Return the error for a redirect whose target httpx cannot even read."""
+    return NetworkError(
+        f"a redirect of {host(url)} was refused",
+        cause=["its target is not an address"],
+        hint=_ASTRAY_HINT,
+    )
+
+
 def _refused(url: str, location: str, why: str) -> NetworkError:
     return NetworkError(
         f"a redirect of {host(url)} was refused",
         cause=[f"its target '{location.split('?', maxsplit=1)[0][:200]}' {why}"],
+        hint=_ASTRAY_HINT,
     )
 
 

@@ -81,10 +81,22 @@ def translated(url: str) -> Iterator[None]:
     try:
         yield
     except (httpx.InvalidURL, UnicodeError, OverflowError) as error:
+        if isinstance(error, httpx.InvalidURL) and _is_address(url):
+            raise addresses.led_astray(url) from error
         # A label of a name that is empty or too long is found by Python's own codec.
         raise addresses.impossible(url) from error
     except httpx.TransportError as error:
         raise _translate(error, url) from error
+
+
+def _is_address(url: str) -> bool:
+    import httpx
+
+    try:
+        httpx.URL(url)
+    except httpx.InvalidURL:
+        return False
+    return True
 
 
 def _translate(error: httpx.TransportError, url: str) -> NetworkError:
