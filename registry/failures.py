@@ -20,6 +20,10 @@ if TYPE_CHECKING:
 
 _MAY_HEAL = {408, 425, 429, 500, 502, 503, 504, 507, 509, 520, 521, 522, 523, 524, 529}
 _RATE_LIMIT = re.compile(r'"[^"]*"\s*((?:;\s*\w+\s*=\s*[0-9]+\s*)+)')
+_WRONG_TIME = {9, 10}
+"""What OpenSSL calls X509_V_ERR_CERT_NOT_YET_VALID and X509_V_ERR_CERT_HAS_EXPIRED."""
+_OTHER_HOST = {62, 64}
+"""X509_V_ERR_HOSTNAME_MISMATCH and X509_V_ERR_IP_ADDRESS_MISMATCH."""
 _OLDEST_PLAUSIBLE = 1_700_000_000
 """November 2023, before rkfetch existed: a clock that says less is wrong."""
 
@@ -148,6 +152,15 @@ def _no_connection(error: httpx.ConnectError, host: str) -> NetworkError:
 
 def _bad_certificate(error: ssl.SSLCertVerificationError, host: str) -> NetworkError:
     hint = "a company's own authority can be named with SSL_CERT_FILE"
+    if error.verify_code in _OTHER_HOST:
+        hint = (
+            "somebody else answers in its place: open a web page to log in to this network, "
+            "or see HTTPS_PROXY and HF_ENDPOINT"
+        )
+    elif error.verify_code in _WRONG_TIME:
+        today = time.strftime("%Y-%m-%d", time.gmtime())
+        hint = f"this machine's clock says {today}: set it if that is wrong (`timedatectl`)"
+        hint += "; else try another mirror (HF_ENDPOINT)"
     if time.time() < _OLDEST_PLAUSIBLE:
         hint = "this machine's clock is wrong: set it (`timedatectl`), then try again"
     return NetworkError(

@@ -166,9 +166,12 @@ class Wire:
                 threading.Thread(target=self._converse, args=[connection], daemon=True).start()
 
     def _converse(self, connection: socket.socket) -> None:
-        with connection, contextlib.suppress(OSError, Gone):
+        with (
+            connection,
+            contextlib.suppress(OSError, Gone),
+            connection.makefile("rb") as reader,
+        ):
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            reader = connection.makefile("rb")
             while request := reader.readline():
                 lines = list(iter(lambda: reader.readline().strip(), b""))
                 pairs = [line.decode("latin-1").partition(":") for line in lines]
