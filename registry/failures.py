@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 _MAY_HEAL = {408, 425, 429, 500, 502, 503, 504, 507, 509, 520, 521, 522, 523, 524, 529}
 _RATE_LIMIT = re.compile(r'"[^"]*"\s*((?:;\s*\w+\s*=\s*[0-9]+\s*)+)')
+_PROXY_HINT = "see HTTPS_PROXY, HTTP_PROXY, ALL_PROXY and NO_PROXY"
 _WRONG_TIME = {9, 10}
 """What OpenSSL calls X509_V_ERR_CERT_NOT_YET_VALID and X509_V_ERR_CERT_HAS_EXPIRED."""
 _OTHER_HOST = {62, 64}
@@ -46,8 +47,19 @@ class TransientError(NetworkError):
 
 def failure_of_status(
     status: int, headers: Mapping[str, str], where: str, now: float
-) -> TransientError | None:
-    """Return the failure that a status means, if it may heal; header names are in lower case."""
+) -> NetworkError | None:
+    """Return the failure that a status means by itself; header names are in lower case.
+
+    Most such may heal. What a proxy or a network says on the way is final: it is not the
+    server's word, and the same question gets the same answer.
+    """
+    if status == 407:
+        return _proxy_wants_a_password(where)
+    if status == 511:
+        return NetworkError(
+            f"the network wants a login before it lets {where} be asked (511)",
+            hint="open a web page to log in to this network, then run the command again",
+        )
     if status not in _MAY_HEAL:
         return None
     message = f"{where} answered {status}"
@@ -75,6 +87,15 @@ def ordered_wait_s(headers: Mapping[str, str], now: float) -> float | None:
             # The window ends within that second.
             waits.append(float(left_s) + 1)
     return max(waits, default=None)
+
+
+def _proxy_wants_a_password(where: str) -> NetworkError:
+    return NetworkError(
+        f"the proxy wants a user and a password before it asks {where} (407)",
+        cause=["none was given, or the proxy does not know it"],
+        hint="give them in HTTPS_PROXY and HTTP_PROXY as http://USER:PASSWORD@HOST:PORT, with "
+        "what is neither letter nor digit as %40 and the like",
+    )
 
 
 @contextmanager
@@ -110,17 +131,22 @@ def _translate(error: httpx.TransportError, url: str) -> NetworkError:
     failure: NetworkError
     match error:
         case httpx.ConnectTimeout():
-            failure = TransientError(f"{host} did not answer in time", cause=["no connection"])
+            whom, hint = _first_on_the_way(url)
+            failure = TransientError(
+                f"{whom} did not answer in time", cause=["no connection"], hint=hint
+            )
         case httpx.TimeoutException():
             failure = TransientError(f"{host} stalled", cause=["no byte came within the time-out"])
+        case httpx.ProxyError() if str(error).startswith("407"):
+            failure = _proxy_wants_a_password(host)
         case httpx.ProxyError():
             failure = TransientError(
                 f"the proxy refused to reach {host}",
                 cause=[str(error)],
-                hint="see HTTPS_PROXY, HTTP_PROXY, ALL_PROXY and NO_PROXY",
+                hint=_PROXY_HINT,
             )
         case httpx.ConnectError():
-            failure = _no_connection(error, host)
+            failure = _no_connection(error, url)
         case httpx.UnsupportedProtocol() | httpx.LocalProtocolError():
             failure = NetworkError(f"{addresses.shown(url)} cannot be asked", cause=[str(error)])
         case _:
@@ -128,10 +154,24 @@ def _translate(error: httpx.TransportError, url: str) -> NetworkError:
     return failure
 
 
-def _no_connection(error: httpx.ConnectError, host: str) -> NetworkError:
+def _first_on_the_way(url: str) -> tuple[str, str | None]:
+    """Return whom a connection for an address goes to, and a hint if that is a proxy."""
+    from urllib.request import getproxies, proxy_bypass
+
+    scheme, host, _ = addresses.origin(url)
+    proxies = getproxies()
+    proxy = proxies.get(scheme) or proxies.get("all")
+    if not proxy or proxy_bypass(host):
+        return host, None
+    return f"the proxy {addresses.host(proxy if '//' in proxy else f'//{proxy}')}", _PROXY_HINT
+
+
+def _no_connection(error: httpx.ConnectError, url: str) -> NetworkError:
     import socket
     import ssl
 
+    host = addresses.origin(url)[1]
+    whom, hint = _first_on_the_way(url)
     for inner in _chain(error):
         if isinstance(inner, ssl.SSLCertVerificationError):
             return _bad_certificate(inner, host)
@@ -139,15 +179,17 @@ def _no_connection(error: httpx.ConnectError, host: str) -> NetworkError:
             return TransientError(f"no secure connection to {host}", cause=[_reason(error)])
         if isinstance(inner, socket.gaierror):
             return TransientError(
-                f"the name {host} cannot be resolved",
+                f"the name of {whom} cannot be resolved"
+                if hint
+                else f"the name {host} cannot be resolved",
                 cause=[inner.strerror or str(inner)],
-                hint="check the network; a mirror can be named with HF_ENDPOINT",
+                hint=hint or "check the network; a mirror can be named with HF_ENDPOINT",
             )
         if isinstance(inner, ConnectionRefusedError):
-            return TransientError(f"{host} refused the connection")
+            return TransientError(f"{whom} refused the connection", hint=hint)
         if isinstance(inner, OSError) and inner.errno in {errno.ENETUNREACH, errno.EHOSTUNREACH}:
-            return TransientError(f"{host} cannot be reached", cause=[_reason(error)])
-    return TransientError(f"no connection to {host}", cause=[_reason(error)])
+            return TransientError(f"{whom} cannot be reached", cause=[_reason(error)], hint=hint)
+    return TransientError(f"no connection to {whom}", cause=[_reason(error)], hint=hint)
 
 
 def _bad_certificate(error: ssl.SSLCertVerificationError, host: str) -> NetworkError:

@@ -162,6 +162,8 @@ class Proxy(Front):
         self._secret = f"{user}:{password}" if user else ""
         self.answer: bytes | None = None
         """Say this to whatever is asked, without asking anybody."""
+        self.portal = b""
+        """Say this instead to who asks for portal.example."""
         self.asked: list[str] = []
         """First lines of all requests."""
         super().__init__()
@@ -177,7 +179,7 @@ class Proxy(Front):
         method, target, version = head.split(b"\r\n")[0].decode().split(" ")
         self.asked.append(f"{method} {target}")
         if self.answer is not None:
-            connection.sendall(self.answer)
+            connection.sendall(self.portal if "portal.example" in target else self.answer)
             return
         if self._secret and not self._knows(head):
             ask = b'Proxy-Authenticate: Basic realm="proxy"\r\nContent-Length: 0\r\n\r\n'
