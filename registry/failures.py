@@ -74,12 +74,11 @@ def ordered_wait_s(headers: Mapping[str, str], now: float) -> float | None:
     if (seconds := whole_number(text)) is not None:
         return float(seconds)
     if text:
-        from email.utils import parsedate_to_datetime
-
-        try:
-            return max(0.0, parsedate_to_datetime(text).timestamp() - now)
-        except (ValueError, OverflowError):
-            pass
+        until = _moment(text)
+        if until is not None:
+            # The server's own clock, if it tells: this machine's may be days off.
+            since = _moment(headers.get("date", ""))
+            return max(0.0, until - (now if since is None else since))
     waits = []
     for match in _RATE_LIMIT.finditer(headers.get("ratelimit", "")):
         items = dict(re.findall(r"(\w+)\s*=\s*([0-9]+)", match[1]))
@@ -87,6 +86,15 @@ def ordered_wait_s(headers: Mapping[str, str], now: float) -> float | None:
             # The window ends within that second.
             waits.append(float(left_s) + 1)
     return max(waits, default=None)
+
+
+def _moment(date: str) -> float | None:
+    from email.utils import parsedate_to_datetime
+
+    try:
+        return parsedate_to_datetime(date).timestamp()
+    except (ValueError, OverflowError):
+        return None
 
 
 def _proxy_wants_a_password(where: str) -> NetworkError:

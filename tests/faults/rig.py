@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import json
+import os
+import sys
 import time
+from pathlib import Path
+from subprocess import DEVNULL, PIPE, Popen
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -17,7 +22,6 @@ from rkllm_files import rkllm_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from hub.server import Hub
     from rkfetch.registry.errors import RkfetchError
@@ -118,3 +122,28 @@ def _broken_at(at: int) -> Callable[[Ask], None]:
         ask.hang_up()
 
     return answer
+
+
+FETCHER = Path(__file__).with_name("fetcher.py")
+
+
+def start(rig: Rig, *before: str, env: dict[str, str] | None = None, **task: Any) -> Popen[str]:
+    """Fetch in a process of its own, perhaps through a command before it."""
+    task = {"store": str(rig.store.root), "artifact": {"repo": REPO, "path": FILE}, **task}
+    return Popen(
+        [*before, sys.executable, str(FETCHER), json.dumps(task)],
+        env={**os.environ, "HF_ENDPOINT": rig.endpoint, **(env or {})},
+        stdin=DEVNULL,
+        stdout=PIPE,
+        stderr=PIPE,
+        text=True,
+    )
+
+
+def outcome(process: Popen[str]) -> dict[str, Any]:
+    """Wait for its end; how that went."""
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 0, err
+    told: dict[str, Any] = json.loads(out)
+    assert "Traceback" not in err
+    return told
