@@ -35,10 +35,18 @@ def main(argv: Sequence[str] | None = None) -> None:
         # Asked by every set-up script; it need not load the command line.
         sys.stdout.write(f"rkfetch {__version__}\n")
         return
+    _keep_standard_numbers()
     debug = "--debug" in args or bool(os.environ.get("RKFETCH_DEBUG"))
     with _signals():
         code = _run([a for a in args if a != "--debug"], debug=debug)
     raise SystemExit(code)
+
+
+def _keep_standard_numbers() -> None:
+    """Let no file get the number of a closed stdin, stdout or stderr: others write to those."""
+    while (number := os.open(os.devnull, os.O_RDWR)) <= 2:  # open takes the lowest that is free
+        pass
+    os.close(number)
 
 
 def _run(args: list[str], *, debug: bool) -> int:

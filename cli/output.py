@@ -6,6 +6,7 @@ file name can move the cursor, change the title or hide itself.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -16,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from rkfetch.registry.errors import RkfetchError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
 SCHEMA_VERSION = 1
 
@@ -73,14 +74,33 @@ def emit_json(value: Mapping[str, Any]) -> None:
 
 
 def say(text: str = "") -> None:
-    """Talk to the person: one line on stderr."""
+    """Talk to the person: one line on stderr.
+
+    Nobody may be there any more: a terminal that was closed is no reason to lose a download.
+    """
     if sys.stderr is None:
         return
+    with while_somebody_listens():
+        try:
+            sys.stderr.write(text + "\n")
+        except UnicodeEncodeError:
+            sys.stderr.write(text.encode("ascii", "replace").decode() + "\n")
+        sys.stderr.flush()
+
+
+@contextlib.contextmanager
+def while_somebody_listens() -> Iterator[None]:
+    """Let what is said in the block go nowhere, from now on, if stderr's other end is gone."""
     try:
-        sys.stderr.write(text + "\n")
-    except UnicodeEncodeError:
-        sys.stderr.write(text.encode("ascii", "replace").decode() + "\n")
-    sys.stderr.flush()
+        yield
+    except OSError:
+        # What is still buffered would fail again, at the latest when the interpreter ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
+
+
+def talks_to_terminal() -> bool:
+    """Tell whether a person reads stderr."""
+    return sys.stderr is not None and sys.stderr.isatty()
 
 
 def say_error(error: RkfetchError) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from rkfetch.registry.progress import NoProgress
 
-from .output import human_bytes, safe, say
+from .output import human_bytes, safe, say, talks_to_terminal, while_somebody_listens
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -136,7 +136,8 @@ class TerminalBar(LogLines):
 
     def _print(self, text: str) -> None:
         if self._bar is not None:
-            self._bar.console.print(text, markup=False, highlight=False)
+            with while_somebody_listens():
+                self._bar.console.print(text, markup=False, highlight=False)
         else:
             say(text)
 
@@ -149,7 +150,8 @@ class TerminalBar(LogLines):
     def close(self) -> None:
         """Take the bar away."""
         if self._bar is not None:
-            self._bar.stop()
+            with while_somebody_listens():
+                self._bar.stop()
             self._bar = None
 
 
@@ -162,8 +164,7 @@ class JsonLines(Silent):
         self._said_at = float("-inf")
 
     def _emit(self, status: str, **more: object) -> None:
-        sys.stderr.write(json.dumps({"status": status, **more}) + "\n")
-        sys.stderr.flush()
+        say(json.dumps({"status": status, **more}))
 
     def started(self, total: int | None, resumed_from: int) -> None:
         """Tell size and start."""
@@ -204,4 +205,4 @@ def for_output(*, json_lines: bool, quiet: bool) -> Silent:
         return Silent()
     if json_lines:
         return JsonLines()
-    return TerminalBar() if sys.stderr.isatty() else LogLines()
+    return TerminalBar() if talks_to_terminal() else LogLines()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
+import trustme
 
 from e2e.world import World
 from faults.rig import CONTENT, Rig
@@ -28,9 +29,20 @@ def wire() -> Iterator[Wire]:
         yield wire
 
 
+@pytest.fixture(scope="session")
+def stranger(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An authority that signed nothing: read in no time, unlike the hundred of this machine."""
+    bundle = tmp_path_factory.mktemp("authority") / "stranger.pem"
+    trustme.CA().cert_pem.write_to_path(str(bundle))
+    return bundle
+
+
 @pytest.fixture
-def rig(hub: Hub, wire: Wire, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Rig:
+def rig(
+    hub: Hub, wire: Wire, stranger: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Rig:
     monkeypatch.setenv("HF_ENDPOINT", hub.endpoint)
+    monkeypatch.setenv("SSL_CERT_FILE", str(stranger))
     return Rig(hub, wire, tmp_path / "store", hub.endpoint)
 
 

@@ -35,7 +35,9 @@ def authority() -> trustme.CA:
 
 
 @pytest.fixture
-def trusted(authority: trustme.CA, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def trusted(
+    rig: Rig, authority: trustme.CA, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Path:
     """Let this machine trust the authority."""
     bundle = tmp_path / "authority.pem"
     authority.cert_pem.write_to_path(str(bundle))
@@ -106,6 +108,7 @@ def test_a_certificate_that_is_not_valid(
 def test_an_authority_that_nobody_knows(
     rig: Rig, front: Callable[..., TlsFront], monkeypatch: pytest.MonkeyPatch, origin: str
 ) -> None:
+    monkeypatch.delenv("SSL_CERT_FILE")
     if origin == "hub":
         monkeypatch.setenv("HF_ENDPOINT", front(rig.hub.endpoint).url)
     else:

@@ -117,8 +117,9 @@ class Wire:
         """Every request so far."""
         self._how: Callable[[Ask], None] | None = None
         self._times: int | None = None
-        self._after = 0
-        self._met = 0
+        self._methods: Sequence[str] = ()
+        self.misbehaved = 0
+        """How many answers were not sound, since that was asked for."""
         self._lock = threading.Lock()
         self._closing = threading.Event()
         self._listener = socket.create_server(("127.0.0.1", 0), backlog=64)
@@ -143,17 +144,16 @@ class Wire:
         """Where the file is; what stands behind the ? is a secret."""
         return f"http://127.0.0.1:{self.port}/blob?Signature=s3cret"
 
-    @property
-    def misbehaved(self) -> int:
-        """How many answers were not sound."""
-        return self._met - self._after
-
     def misbehave(
-        self, how: Callable[[Ask], None], *, times: int | None = None, after: int = 0
+        self,
+        how: Callable[[Ask], None],
+        *,
+        times: int | None = None,
+        methods: Sequence[str] = ("GET",),
     ) -> None:
-        """Let this answer so many GET requests (None: all) after some sound ones."""
+        """Let this answer so many requests (None: all) of these methods."""
         with self._lock:
-            self._how, self._times, self._after, self._met = how, times, after, 0
+            self._how, self._times, self._methods, self.misbehaved = how, times, methods, 0
 
     def heal(self) -> None:
         """Behave again."""
@@ -192,10 +192,9 @@ class Wire:
 
     def _chosen(self, ask: Ask) -> Callable[[Ask], None] | None:
         with self._lock:
-            if self._how is None or ask.method != "GET":
+            if self._how is None or ask.method not in self._methods:
                 return None
-            self._met += 1
-            last = None if self._times is None else self._after + self._times
-            if self._met <= self._after or (last is not None and self._met > last):
+            if self._times is not None and self.misbehaved >= self._times:
                 return None
+            self.misbehaved += 1
             return self._how
