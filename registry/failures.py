@@ -7,9 +7,10 @@ import re
 import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from . import addresses
-from .errors import NetworkError
+from .errors import NetworkError, UsageError
 from .headers import whole_number
 
 if TYPE_CHECKING:
@@ -115,11 +116,26 @@ def translated(url: str) -> Iterator[None]:
         yield
     except (httpx.InvalidURL, UnicodeError, OverflowError) as error:
         if isinstance(error, httpx.InvalidURL) and _is_address(url):
-            raise addresses.led_astray(url) from error
+            raise (_bad_proxy() or addresses.led_astray(url)) from error
         # A label of a name that is empty or too long is found by Python's own codec.
         raise addresses.impossible(url) from error
     except httpx.TransportError as error:
         raise _translate(error, url) from error
+
+
+def _bad_proxy() -> UsageError | None:
+    from urllib.request import getproxies
+
+    proxies = [getproxies().get(scheme) for scheme in ("http", "https", "all")]
+    if all(_is_address(proxy) for proxy in proxies if proxy):
+        return None
+    return UsageError(
+        "the proxy that the environment names is not an address",
+        cause=[
+            "it is not shown here, since it may hold a password; / @ : # in one are %2F %40 %3A %23"
+        ],
+        hint=_PROXY_HINT,
+    )
 
 
 def _is_address(url: str) -> bool:
@@ -171,7 +187,9 @@ def _first_on_the_way(url: str) -> tuple[str, str | None]:
     proxy = proxies.get(scheme) or proxies.get("all")
     if not proxy or proxy_bypass(host):
         return host, None
-    return f"the proxy {addresses.host(proxy if '//' in proxy else f'//{proxy}')}", _PROXY_HINT
+    # Not its port: where a password was not escaped, part of it stands there.
+    name = urlsplit(proxy if "//" in proxy else f"//{proxy}").hostname
+    return f"the proxy {name}", _PROXY_HINT
 
 
 def _no_connection(error: httpx.ConnectError, url: str) -> NetworkError:

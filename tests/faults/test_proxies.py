@@ -224,12 +224,20 @@ def test_socks_without_its_library_says_what_to_install(
 
 
 @pytest.mark.parametrize(
-    "proxy", ["http://[::1", "http://127.0.0.1:99999", "127.0.0.1:9", "http://"]
+    "proxy",
+    [
+        "http://[::1",
+        "http://127.0.0.1:99999",
+        "127.0.0.1:9",
+        "http://",
+        "http://ann:s3cret/x@127.0.0.1:9",
+    ],
 )
 def test_a_proxy_that_is_no_address(rig: Rig, monkeypatch: pytest.MonkeyPatch, proxy: str) -> None:
     monkeypatch.setenv("HTTP_PROXY", proxy)
     error = rig.fails(NetworkError, UsageError, http=quick_http(retries=BRIEF))
-    assert error.hint
+    assert "proxy" in error.message
+    assert "HTTP_PROXY" in (error.hint or "")
     assert len(rig.wire.asked) == 0
 
 
@@ -238,5 +246,5 @@ def test_a_proxy_whose_name_is_unknown_is_what_the_message_names(
 ) -> None:
     monkeypatch.setenv("HTTP_PROXY", "http://ann:s3cret@proxy.invalid:3128")
     error = rig.fails(NetworkError, http=quick_http(retries=BRIEF))
-    assert error.message == "the name of the proxy proxy.invalid:3128 cannot be resolved"
+    assert error.message == "the name of the proxy proxy.invalid cannot be resolved"
     assert "HTTP_PROXY" in (error.hint or "")
