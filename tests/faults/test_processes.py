@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import os
 import pty
 import signal
 import subprocess
+import threading
 import time
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -25,12 +28,11 @@ from faults.test_answers import (
     size_without_end,
     trailers_without_end,
 )
-from rkfetch.registry.errors import DiskSpaceError
+from rkfetch.registry.errors import DiskSpaceError, RkfetchError
 from rkfetch.registry.store import Store
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from e2e.world import World
     from faults.rig import Rig
@@ -214,6 +216,56 @@ def test_a_disk_that_fills_up_on_the_way(
             (disk / "filler").unlink()
             done = rig.succeeds()
             assert done.resumed_from >= at - (300 << 10)
+
+
+WRITES = ("write", "writev", "pwrite", "pwritev")
+SYNCS = ("fsync", "fdatasync")
+
+
+@pytest.mark.parametrize(
+    ("number", "calls", "code"),
+    [
+        (errno.EDQUOT, WRITES, 8),
+        (errno.ENOSPC, SYNCS, 8),
+        (errno.EIO, WRITES, 1),
+        (errno.EIO, SYNCS, 1),
+        (errno.EROFS, WRITES, 2),
+    ],
+    ids=["quota", "no room found late", "bad block", "bad block found late", "turned read-only"],
+)
+def test_a_disk_that_refuses_in_the_middle(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch, number: int, calls: tuple[str, ...], code: int
+) -> None:
+    """A quota and a dying card cannot be made everywhere: the system's calls are stood in for."""
+    begun, refused = threading.Event(), threading.Event()
+
+    def standing_in(real: Any) -> Any:
+        def call(handle: int, *args: Any) -> Any:
+            place = str(Path(f"/proc/self/fd/{handle}").readlink())
+            if begun.is_set() and place.endswith(".partial"):
+                refused.set()
+                raise OSError(number, os.strerror(number))
+            return real(handle, *args)
+
+        return call
+
+    def half(ask: Ask) -> None:
+        ask.say(ask.head() + ask.body[:300_000])
+        ask.pause(0.2)
+        begun.set()
+        ask.say(ask.body[300_000:])
+
+    rig.wire.misbehave(half, times=1)
+    with monkeypatch.context() as patch:
+        for name in calls:
+            patch.setattr(os, name, standing_in(getattr(os, name)))
+        with pytest.raises(RkfetchError) as caught:
+            rig.fetch()
+    assert refused.is_set()
+    assert caught.value.exit_code == code
+    assert os.strerror(number) in " ".join(caught.value.cause)
+    assert rig.store.installed() == []
+    rig.succeeds()
 
 
 def test_a_disk_that_may_only_be_read(
