@@ -291,6 +291,17 @@ def test_a_limit_on_the_size_of_files(rig: Rig) -> None:
     assert outcome(start(rig))["sha256"] == SHA256
 
 
+@pytest.mark.parametrize("digest", [True, False], ids=["digest known", "no digest"])
+def test_more_than_the_file_is_never_written(rig: Rig, digest: bool) -> None:
+    """A body without end, on a disk that would notice more than the file's own size."""
+    if not digest:
+        rig.no_digest()
+    rig.wire.misbehave(half_a_gigabyte)
+    told = outcome(start(rig, attempts=2, largest_file=SIZE + (1 << 20)))
+    assert told["code"] in {6, 7}
+    assert rig.store.installed() == []
+
+
 # --- bounds -------------------------------------------------------------------------------------
 
 
