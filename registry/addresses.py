@@ -43,7 +43,10 @@ class Reach(IntEnum):
 
 def impossible(url: str) -> NetworkError:
     """Return the error for what is no address."""
-    return NetworkError(f"'{_without_secrets(url)[:200]}' is not an address that can be asked")
+    return NetworkError(
+        f"'{_without_secrets(url)[:200]}' is not an address that can be asked",
+        hint="it comes from a server, or from HF_ENDPOINT: see whether that is the one you mean",
+    )
 
 
 def _without_secrets(url: str) -> str:

@@ -136,13 +136,10 @@ def test_who_always_lies_never_gets_a_file_installed(rig: Rig, name: str, digest
     rig.succeeds()
 
 
-@pytest.mark.parametrize("name", ["200", "416", "412", "it is not told", "several parts"])
+@pytest.mark.parametrize("name", ["200", "416", "it is not told", "several parts"])
 def test_who_cannot_give_parts_gives_the_whole(rig: Rig, name: str) -> None:
     """Such a server never answers a range as it should; the file is begun anew instead."""
     rig.then(LIES[name])
-    if name == "412":
-        rig.never_errs()
-        return
     rig.succeeds()
 
 
@@ -294,6 +291,7 @@ def test_the_cdn_may_redirect_again(rig: Rig, line: str) -> None:
         "http://[::ffff:169.254.169.254]/x",
         "http://2852039166/x",
         "//169.254.169.254/x",
+        f"http://{'a' * 300}/x?Signature=s3cret",
         "http://",
         "http://:0/",
         "http://127.0.0.1:99999/",
@@ -302,7 +300,10 @@ def test_the_cdn_may_redirect_again(rig: Rig, line: str) -> None:
 def test_where_a_cdn_must_not_lead(rig: Rig, target: str) -> None:
     rig.wire.misbehave(redirect(target))
     error = rig.fails(NetworkError)
-    assert any(word in " ".join([error.message, *error.cause]) for word in ("redirect", "location"))
+    assert any(
+        word in " ".join([error.message, *error.cause])
+        for word in ("redirect", "location", "address")
+    )
     assert error.hint or "in circles" in error.message
     rig.wire.heal()
     rig.succeeds()
