@@ -115,13 +115,15 @@ def follow(url: str, location: str, *, resolve_names: bool = True) -> str:
     """
     try:
         target = urljoin(url, location.strip())
-        scheme = urlsplit(target).scheme
+        scheme, place, *_ = urlsplit(target)
         if scheme in _PORTS:
             origin(target)
     except (ValueError, NetworkError) as error:
         raise _refused(url, location, "is not an address") from error
     if scheme not in _PORTS:
         raise _refused(url, location, "is not http or https")
+    if not place.isprintable():
+        raise _refused(url, location, "is not an address")
     if origin(target) == origin(url):
         return target
     if scheme == "http" and urlsplit(url).scheme == "https":
@@ -143,9 +145,11 @@ def led_astray(url: str) -> NetworkError:
 
 
 def _refused(url: str, location: str, why: str) -> NetworkError:
+    shown_target = location.split("?", maxsplit=1)[0][:200]
+    shown_target = "".join(c if c.isprintable() else "\ufffd" for c in shown_target)
     return NetworkError(
         f"a redirect of {host(url)} was refused",
-        cause=[f"its target '{location.split('?', maxsplit=1)[0][:200]}' {why}"],
+        cause=[f"its target '{shown_target}' {why}"],
         hint=_ASTRAY_HINT,
     )
 

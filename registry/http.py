@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     import httpx
     from typing_extensions import Self
 
-    from .wire import Body
+    from .wire import Body, WireTransport
 
 __all__ = ["Http", "Reply", "Response", "Retries", "RetryPolicy", "TransientError"]
 
@@ -42,7 +42,8 @@ MAX_REDIRECTS = 10
 _REDIRECTS = {301, 302, 303, 307, 308}
 _PROXY_VARIABLES = ("HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY")
 _TRUE = {"1", "true", "yes", "on"}
-_LONGEST_STALL_S = 86_400
+_SHORTEST_STALL_S, _LONGEST_STALL_S = 0.1, 86_400
+ANOTHER_PLACE = "try later, or another mirror (HF_ENDPOINT)"
 _WINDOW_OF_STALLS = 2
 """The head of an answer, and a body that does no more than trickle, may take so many stalls."""
 _PIECE = 64 << 10
@@ -217,6 +218,7 @@ class Http:
         self.monotonic = monotonic
         self._sleep = sleep
         self._random = random
+        self._wire: WireTransport | None = None
         self._client: httpx.Client | None = None
         self._opening = threading.Lock()
         self._by_way_of_proxies = Connections()
@@ -240,9 +242,10 @@ class Http:
 
     def close(self) -> None:
         """Close all connections."""
-        if self._client is not None:
-            self._client.close()
-            self._client = None
+        for opened in (self._wire, self._client):
+            if opened is not None:
+                opened.close()
+        self._wire = self._client = None
 
     def has_token_for(self, url: str) -> bool:
         """Tell whether requests to this URL carry a token."""
@@ -287,6 +290,7 @@ class Http:
         raise NetworkError(
             f"{addresses.shown(url)} redirects in circles",
             cause=[f"{MAX_REDIRECTS} redirects were followed"],
+            hint=ANOTHER_PLACE,
         )
 
     def request(
@@ -368,27 +372,37 @@ class Http:
         all_headers = {"User-Agent": _user_agent(), "Accept-Encoding": "identity", **headers}
         if self.has_token_for(url):
             all_headers.setdefault("Authorization", f"Bearer {self._token}")
+        import httpx
+
         left_s = until - self.monotonic()
+        stall_s = self._stall_timeout_s
+        extensions = {
+            "timeout": {
+                "connect": self._connect_timeout_s,
+                "read": stall_s,
+                "write": stall_s,
+                "pool": None,
+            },
+            "head_within_s": left_s,
+            "trace": self._by_way_of_proxies.noted,
+        }
         with translated(url):
-            client = self._opened()
-            extensions = {"head_within_s": left_s, "trace": self._by_way_of_proxies.noted}
-            request = client.build_request(method, url, headers=all_headers, extensions=extensions)
+            request = httpx.Request(method, url, headers=all_headers, extensions=extensions)
             if self._by_proxy:
-                return self._sent_by_proxy(client, request, left_s)
+                return self._sent_by_proxy(request, left_s)
             from .wire import TrickleError
 
             try:
-                return client.send(request, stream=True, follow_redirects=False)
+                return self._opened_wire().handle_request(request)
             except TrickleError as error:
                 raise _too_slow(url) from error
 
-    def _sent_by_proxy(
-        self, client: httpx.Client, request: httpx.Request, left_s: float
-    ) -> httpx.Response:
+    def _sent_by_proxy(self, request: httpx.Request, left_s: float) -> httpx.Response:
         import httpx
 
         with self._by_way_of_proxies.cut_after(left_s) as was_cut:
             try:
+                client = self._opened_client()
                 return client.send(request, stream=True, follow_redirects=False)
             except httpx.TransportError as error:
                 if was_cut():
@@ -400,32 +414,34 @@ class Http:
             return None
         location: str | None = raw.headers.get("location")
         if not location:
-            raise NetworkError(f"{addresses.shown(url)} redirects to nowhere")
+            raise NetworkError(f"{addresses.shown(url)} redirects to nowhere", hint=ANOTHER_PLACE)
         return addresses.follow(url, location, resolve_names=not self._by_proxy)
 
-    def _opened(self) -> httpx.Client:
+    def _opened_wire(self) -> WireTransport:
         with self._opening:
-            return self._open_once()
+            if self._wire is None:
+                from .wire import WireTransport
 
-    def _open_once(self) -> httpx.Client:
-        if self._client is None:
-            import httpx
+                self._wire = WireTransport(_tls_context())
+            return self._wire
 
-            from .wire import WireTransport
+    def _opened_client(self) -> httpx.Client:
+        """Return the client that knows proxies, which the environment names."""
+        with self._opening:
+            if self._client is None:
+                import httpx
 
-            timeout = httpx.Timeout(self._stall_timeout_s, connect=self._connect_timeout_s)
-            tls = _tls_context()
-            wire = None if self._by_proxy else WireTransport(tls)
-            try:
-                self._client = httpx.Client(timeout=timeout, verify=tls, transport=wire)
-            except (ImportError, ValueError) as error:
-                raise UsageError(
-                    "the proxy that the environment names cannot be used",
-                    cause=[str(error)],
-                    hint="see HTTPS_PROXY, HTTP_PROXY and ALL_PROXY; "
-                    "SOCKS needs `pip install socksio`",
-                ) from error
-        return self._client
+                tls = _tls_context()
+                try:
+                    self._client = httpx.Client(verify=tls)
+                except (ImportError, ValueError) as error:
+                    raise UsageError(
+                        "the proxy that the environment names cannot be used",
+                        cause=[str(error)],
+                        hint="see HTTPS_PROXY, HTTP_PROXY and ALL_PROXY; "
+                        "SOCKS needs `pip install socksio`",
+                    ) from error
+            return self._client
 
 
 def _too_slow(url: str) -> TransientError:
@@ -471,7 +487,7 @@ def _stall_timeout_from_environment() -> float:
         seconds = float(text)
     except ValueError:
         return 30
-    return seconds if 0 < seconds <= _LONGEST_STALL_S else 30
+    return seconds if _SHORTEST_STALL_S <= seconds <= _LONGEST_STALL_S else 30
 
 
 def _is_offline() -> bool:

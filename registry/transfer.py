@@ -23,7 +23,7 @@ from .errors import (
 from .failures import TransientError
 from .follower import Follower
 from .headers import ContentRange
-from .http import LEAST_RATE
+from .http import ANOTHER_PLACE, LEAST_RATE
 from .journal import Subject
 from .lane import ENOUGH_TO_TELL, Arrivals, Expected, Lane, StartOverError
 from .limits import Limiter, Limits
@@ -132,7 +132,7 @@ def download(
             expected=error.expected,
             actual=error.actual,
             cause=[*error.cause, "it was fetched twice; nothing of it is kept"],
-            hint=error.hint or "try later, or another mirror (HF_ENDPOINT)",
+            hint=error.hint or ANOTHER_PLACE,
         ) from error
 
 
@@ -377,7 +377,7 @@ class _Download:
                 patience.failed(TransientError(str(error), retry_after_s=0), lane)
             case TransientError() as error if self._threads and not error.retry_after_s:
                 # The others go on; that one more gets nothing may be a limit.
-                if not lane.received:
+                if lane.received < _LEAST_PROGRESS:
                     pace.hold_back()
             case TransientError() as error:
                 if error.retry_after_s:

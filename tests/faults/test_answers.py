@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -376,3 +377,50 @@ def test_who_compresses_files_is_named(rig: Rig, begun: bool) -> None:
     assert rig.store.installed() == []
     rig.wire.heal()
     rig.succeeds()
+
+
+# --- redirects and ends -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("to", ["{url}", ""], ids=["in circles", "to nowhere"])
+def test_every_redirect_that_fails_says_a_way_out(rig: Rig, to: str) -> None:
+    def answer(ask: Ask) -> None:
+        location = f"Location: {to.format(url=rig.wire.url)}"
+        ask.say(ask.head(location, "Content-Length: 0", status="302 Found"))
+
+    rig.wire.misbehave(answer)
+    with pytest.raises(NetworkError) as caught:
+        rig.fetch()
+    assert caught.value.hint
+
+
+@pytest.mark.parametrize("target", ["http://[::1", "http://exa\x7fmple/"])
+def test_a_redirect_to_what_is_no_address_is_refused_at_once(rig: Rig, target: str) -> None:
+    def answer(ask: Ask) -> None:
+        ask.say(ask.head(f"Location: {target}", "Content-Length: 0", status="302 Found"))
+
+    rig.wire.misbehave(answer)
+    error = rig.fails(NetworkError)
+    assert error.message.startswith("a redirect of")
+    assert rig.wire.misbehaved == 1
+
+
+def test_a_chunked_body_that_never_ended_is_not_complete(rig: Rig) -> None:
+    """Without a digest, HTTP's own end of the body is all that tells."""
+    rig.no_digest()
+    rig.wire.misbehave(short_chunk)
+    error = rig.never_errs()
+    assert error is not None
+
+
+def test_a_time_out_below_any_network_is_not_taken(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HF_HUB_DOWNLOAD_TIMEOUT", "1e-9")
+
+    def late(ask: Ask) -> None:
+        time.sleep(0.2)
+        ask.sound()
+
+    rig.wire.misbehave(late)
+    rig.succeeds(http=quick_http(stall_timeout_s=None))

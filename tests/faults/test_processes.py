@@ -349,7 +349,7 @@ def test_fifty_failures_leave_nothing_open(rig: Rig) -> None:
         ways[rig.wire.misbehaved % len(ways)](ask)
 
     rig.wire.misbehave(fail)
-    env = {"HF_HUB_DOWNLOAD_TIMEOUT": "0.05"}
+    env = {"HF_HUB_DOWNLOAD_TIMEOUT": "0.1"}
     told = outcome(start(rig, attempts=2, times=50, env=env))
     assert told["code"] == 6
     assert rig.wire.misbehaved >= 100
