@@ -16,6 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from rkfetch.registry.durable import share
+
 from .schema import BUSY_TIMEOUT_S, SCHEMA_VERSION, known_version, migrate, version_of
 
 if TYPE_CHECKING:
@@ -176,6 +178,7 @@ def _install(path: Path) -> None:
             conn.execute("PRAGMA journal_mode = WAL")
         with partial.open("rb+") as file:
             os.fsync(file.fileno())
+        share(partial)
         partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)
@@ -201,6 +204,8 @@ def _replace_damaged(path: Path) -> str:
 def _locked(path: Path) -> Iterator[None]:
     """Hold the one lock under which the database file itself is put in place."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    with path.with_name(path.name + ".lock").open("ab") as file:
+    lock = path.with_name(path.name + ".lock")
+    with lock.open("ab") as file:
+        share(lock)
         fcntl.flock(file, fcntl.LOCK_EX)
         yield

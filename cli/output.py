@@ -170,3 +170,10 @@ def human_bytes(count: int | None) -> str:
             return f"{size:.0f} {unit}" if unit == "B" else f"{size:.3g} {unit}"
         size /= 1000
     return f"{size:.3g} GB"
+
+
+def rate(count: int, seconds: float) -> str:
+    """Say how fast bytes were read, for the end of a sentence; nothing if it took no time."""
+    if seconds < 1:
+        return ""
+    return f", {human_bytes(count)} in {seconds:.0f} s ({human_bytes(int(count / seconds))}/s)"

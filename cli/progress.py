@@ -1,4 +1,4 @@
-"""How a download shows that it goes on: a bar for people, few lines for a log, NDJSON."""
+"""How a long job shows that it goes on: a bar for people, few lines for a log, NDJSON."""
 
 from __future__ import annotations
 
@@ -155,11 +155,72 @@ class TerminalBar(LogLines):
             self._bar = None
 
 
+class ReadingLines(LogLines):
+    """For logs, of a file that is read: nothing at all unless that takes a while."""
+
+    def __init__(self, title: str, clock: Callable[[], float] = time.monotonic) -> None:
+        super().__init__(clock)
+        self._title: str | None = title
+
+    def started(self, total: int | None, resumed_from: int) -> None:
+        """Wait and see."""
+        self._total = total
+        self._begun = self._said_at = self._clock()
+        self._begun_at = self._said = resumed_from
+
+    def advanced(self, received: int) -> None:
+        """Say what is being read once that has taken a second, then how far it is."""
+        if self._title is not None:
+            if self._clock() - self._begun < _LOG_LEAST_S:
+                return
+            say(self._title)
+            self._title = None
+        super().advanced(received)
+
+    def phase(self, name: str) -> None:
+        """Say nothing: the title has said it."""
+
+
+class ReadingBar(TerminalBar):
+    """For people, of a file that is read: a bar if that takes a while."""
+
+    def __init__(self, title: str) -> None:
+        super().__init__()
+        self._title: str | None = title
+
+    def started(self, total: int | None, resumed_from: int) -> None:
+        """Wait and see."""
+        self._total = total
+        self._begun = self._clock()
+        self._begun_at = resumed_from
+
+    def advanced(self, received: int) -> None:
+        """Draw the bar once it has taken a second, then move it."""
+        if self._title is not None:
+            if self._clock() - self._begun < _LOG_LEAST_S:
+                return
+            say(self._title)
+            self._title = None
+            super().started(self._total, received)
+        super().advanced(received)
+
+    def phase(self, name: str) -> None:
+        """Say nothing: the title has said it."""
+
+
 class JsonLines(Silent):
     """For programs: NDJSON on stderr, in the keys that ollama's clients know."""
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        clock: Callable[[], float] = time.monotonic,
+        *,
+        doing: str = "downloading",
+        phase: str = "download",
+    ) -> None:
         self._clock = clock
+        self._doing = doing
+        self._phase = phase
         self._total: int | None = None
         self._said_at = float("-inf")
 
@@ -169,22 +230,22 @@ class JsonLines(Silent):
     def started(self, total: int | None, resumed_from: int) -> None:
         """Tell size and start."""
         self._total = total
-        self._emit("downloading", phase="download", total=total, completed=resumed_from)
+        self._emit(self._doing, phase=self._phase, total=total, completed=resumed_from)
 
     def advanced(self, received: int) -> None:
         """Tell how far it is, at most twice a second."""
         now = self._clock()
         if now - self._said_at >= _JSON_EVERY_S or received == self._total:
             self._said_at = now
-            self._emit("downloading", phase="download", total=self._total, completed=received)
+            self._emit(self._doing, phase=self._phase, total=self._total, completed=received)
 
     def restarted(self, reason: str) -> None:
         """Tell that it begins anew."""
-        self._emit("restarting", phase="download", reason=reason, total=self._total, completed=0)
+        self._emit("restarting", phase=self._phase, reason=reason, total=self._total, completed=0)
 
     def waiting(self, reason: str, seconds: float) -> None:
         """Tell what is waited for."""
-        self._emit("waiting", phase="download", reason=reason, seconds=round(seconds, 1))
+        self._emit("waiting", phase=self._phase, reason=reason, seconds=round(seconds, 1))
 
     def phase(self, name: str) -> None:
         """Tell the phase."""
@@ -206,3 +267,12 @@ def for_output(*, json_lines: bool, quiet: bool) -> Silent:
     if json_lines:
         return JsonLines()
     return TerminalBar() if talks_to_terminal() else LogLines()
+
+
+def for_reading(title: str, *, json_lines: bool, quiet: bool) -> Silent:
+    """Choose how to show that a file is read; ``title`` says which, fit for a terminal."""
+    if quiet:
+        return Silent()
+    if json_lines:
+        return JsonLines(doing="verifying", phase="verify")
+    return ReadingBar(title) if talks_to_terminal() else ReadingLines(title)

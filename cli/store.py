@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from contextlib import closing
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -9,13 +11,14 @@ import typer
 from rkfetch.registry.errors import IntegrityError
 
 from . import options  # noqa: TC001 - typer reads the annotations
-from .output import emit, emit_json, human_bytes, safe, say
+from .output import emit, emit_json, human_bytes, rate, safe, say
 from .selection import attribute_of, model_of, select, select_one
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from rkfetch.registry.store import GcPlan, Installed, Store
+    from rkfetch.registry.cleanup import GcPlan
+    from rkfetch.registry.store import Installed, Store
 
 _NAME_HELP = (
     "A model, a file's name, its address (hf:OWNER/REPO/PATH.rkllm), or the beginning of its "
@@ -87,10 +90,12 @@ def installed_json(item: Installed) -> dict[str, Any]:
     record = item.record.as_json()
     keys = ("source", "repo", "path", "revision", "bytes", "sha256")
     more = ("model", "attributes", "verdict", "endpoint", "fetched_at", "rkfetch", "damaged")
+    verified = item.record.verified
     return {
         "path": str(item.path),
         "artifact": {key: record[key] for key in keys},
         **{key: record[key] for key in more},
+        "verified_at": verified.at if verified else None,
     }
 
 
@@ -117,48 +122,78 @@ def path_command(name: NameArgument, *, as_json: options.JsonOption = False) -> 
         emit(str(item.path))
 
 
+ChangedOption = Annotated[
+    bool,
+    typer.Option(
+        "--changed",
+        help="Read only files whose size, time or place on the disk is not what it was when they "
+        "were last verified.",
+    ),
+]
+
+
 def verify_command(
     names: SomeNamesArgument = None,
     *,
+    changed: ChangedOption = False,
     as_json: options.JsonOption = False,
     quiet: options.QuietOption = False,
 ) -> None:
     """Read installed files again and compare them with their SHA-256.
 
     A damaged file is not given out any more; fetching it again replaces it. Exits with 7 if one
-    is damaged.
+    is damaged. --changed is quick, and finds what somebody has written to; a disk that decays is
+    found only without it.
 
     \b
     Examples:
       rkfetch verify
       rkfetch verify qwen2.5-1.5b
+      rkfetch verify --changed --quiet
     """
     store = _store()
-    results = []
+    answer: dict[str, Any] = {"files": []}
+    bad = []
+    begun, read_bytes = time.monotonic(), 0
     for item in _selected(store, names):
-        if not quiet:
-            say(f"reading {safe(item.path.name)}, {human_bytes(item.record.size_bytes)}")
-        error = store.verify(item)
-        results.append((item, error))
+        read = not changed or store.is_changed(item)
+        error = _verified(store, item, as_json=as_json, quiet=quiet) if read else None
+        read_bytes += item.record.size_bytes if read else 0
+        now = store.load(item.record.sha256) or item
+        actual = error.actual if error is not None else None
+        answer["files"].append(
+            {**installed_json(now), "damaged": error is not None, "actual": actual, "read": read}
+        )
+        if error is not None:
+            bad.append(error)
         if not as_json:
-            emit(f"{'DAMAGED' if error else 'ok':8}{safe(str(item.path), limit=4096)}")
-    answer = {
-        "files": [
-            {**installed_json(item), "damaged": error is not None, "actual": _actual(error)}
-            for item, error in results
-        ]
-    }
-    bad = [error for _, error in results if error is not None]
+            word = "DAMAGED" if error else "ok" if read else "same"
+            emit(f"{word:8}{safe(str(item.path), limit=4096)}")
     if bad:
         raise _all_damaged(bad, answer)
     if as_json:
         emit_json({"status": "ok", **answer})
-    elif not results:
+    elif not answer["files"]:
         say("no model is installed")
+    elif not quiet:
+        say(f"{_read_words(answer['files'])}{rate(read_bytes, time.monotonic() - begun)}")
 
 
-def _actual(error: IntegrityError | None) -> str | None:
-    return error.actual if error is not None else None
+def _verified(
+    store: Store, item: Installed, *, as_json: bool, quiet: bool
+) -> IntegrityError | None:
+    from .progress import for_reading
+
+    title = f"reading {safe(item.path.name)}, {human_bytes(item.record.size_bytes)}"
+    with closing(for_reading(title, json_lines=as_json, quiet=quiet)) as progress:
+        return store.verify(item, progress)
+
+
+def _read_words(files: Sequence[dict[str, Any]]) -> str:
+    count = sum(file["read"] for file in files)
+    words = [f"{count} read and sound"] if count else []
+    words += [f"{len(files) - count} unchanged since they were verified"] * (count < len(files))
+    return ", ".join(words)
 
 
 def _all_damaged(bad: Sequence[IntegrityError], answer: dict[str, Any]) -> IntegrityError:
@@ -237,9 +272,11 @@ def gc_command(
       rkfetch gc --dry-run
       rkfetch gc --older-than 0
     """
+    from rkfetch.registry.cleanup import clean, gc_plan
+
     store = _store()
-    plan = store.gc_plan(older_than_days=older_than)
-    freed = 0 if dry_run else store.gc(plan)
+    plan = gc_plan(store, older_than_days=older_than)
+    freed = 0 if dry_run else clean(store, plan)
     if as_json:
         emit_json(_gc_json(plan, freed, dry_run=dry_run))
         return
@@ -247,6 +284,8 @@ def gc_command(
         what = f"{leftover.paths[0]}  {human_bytes(leftover.size_bytes)}  {leftover.reason}"
         emit(safe(what, limit=2000))
     if not quiet:
+        for kept in plan.kept:
+            say(safe(f"kept: {kept.path}: {kept.reason}", limit=2000))
         would = f"would free {human_bytes(plan.size_bytes)}"
         say(would if dry_run else f"freed {human_bytes(freed)}")
 
@@ -264,6 +303,7 @@ def _gc_json(plan: GcPlan, freed: int, *, dry_run: bool) -> dict[str, Any]:
         "status": "ok",
         "dry_run": dry_run,
         "leftovers": leftovers,
+        "kept": [{"path": str(kept.path), "reason": kept.reason} for kept in plan.kept],
         "bytes": plan.size_bytes,
         "freed_bytes": freed,
     }

@@ -6,14 +6,15 @@ import contextlib
 import errno
 import hashlib
 import os
+import shlex
 import stat
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .errors import DiskSpaceError, RkfetchError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
 BLOCK_BYTES = 1 << 20
 _FULL = {errno.ENOSPC, errno.EDQUOT}
@@ -53,12 +54,54 @@ def disk_errors(place: Path) -> Iterator[None]:
                 hint="name a folder on another file system with RKFETCH_HOME",
             ) from error
         if error.errno in _FORBIDDEN:
-            raise UsageError(
-                f"{place} cannot be written",
-                cause=[said],
-                hint="name a folder that you may write with RKFETCH_HOME",
-            ) from error
+            raise _forbidden(place, error) from error
         raise RkfetchError(f"{place} cannot be used", cause=[said]) from error
+
+
+def _forbidden(place: Path, error: OSError) -> UsageError:
+    """Say whose a place is that may not be written, and how its owner would share it."""
+    cause = [error.strerror or str(error)]
+    hint = "name a folder that you may write with RKFETCH_HOME"
+    at = Path(error.filename) if isinstance(error.filename, str) else place
+    there = next((p for p in (at, *at.parents) if os.path.lexists(p)), place)
+    status = there.lstat()
+    if error.errno != errno.EROFS and status.st_uid != os.geteuid():
+        cause.append(f"{there} belongs to {_user(status.st_uid)}, group {_group(status.st_gid)}")
+        root = shlex.quote(str(_store_of(place)))
+        hint += (
+            f"; or share this one with a group that you are in: its owner runs "
+            f"`chgrp -R GROUP {root}; chmod -R g+rwX {root}; "
+            f"find {root} -type d -exec chmod g+s {{}} +`"
+        )
+    return UsageError(f"{place} cannot be written", cause=cause, hint=hint)
+
+
+def _store_of(place: Path) -> Path:
+    """Return the folder that is to be shared: the whole store, where a place is inside of one."""
+    for path in (place, *place.parents):
+        if path.name == "partials" or (
+            path.name == "models" and (path.parent / "partials").exists()
+        ):
+            return path.parent
+    return place
+
+
+def _user(number: int) -> str:
+    import pwd
+
+    try:
+        return pwd.getpwuid(number).pw_name
+    except KeyError:
+        return f"user {number}"
+
+
+def _group(number: int) -> str:
+    import grp
+
+    try:
+        return grp.getgrgid(number).gr_name
+    except KeyError:
+        return f"{number}"
 
 
 def free_bytes(place: Path) -> int:
@@ -116,7 +159,45 @@ def preallocate(handle: int, size_bytes: int) -> bool:
 def make_directory(path: Path) -> None:
     """Make a folder and those above it; raises like `disk_errors`."""
     with disk_errors(path):
-        path.mkdir(parents=True, exist_ok=True)
+        _make_directory(path)
+
+
+def _make_directory(path: Path) -> None:
+    try:
+        path.mkdir()
+    except FileNotFoundError:
+        _make_directory(path.parent)
+        path.mkdir(exist_ok=True)
+    except OSError:
+        # It is there: perhaps in a place that may not be written, which is told first.
+        if not path.is_dir():
+            raise
+        return
+    share(path)
+
+
+def share(path: Path) -> None:
+    """Let the group write a new file or folder where it may write the folder around it.
+
+    Whatever the umask says, as git does in a shared repository, so that two users can share a
+    store. Below a folder that everybody may write, such as ``/tmp``, nothing is shared.
+    """
+    with contextlib.suppress(OSError):
+        above = path.parent.stat()
+        if not above.st_mode & stat.S_IWGRP or above.st_mode & stat.S_IWOTH:
+            return
+        # By its descriptor: another member of the group could put a link in its place.
+        flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+        handle = os.open(path, flags)
+        try:
+            own = os.fstat(handle)
+            wanted = own.st_mode | (0o2070 if stat.S_ISDIR(own.st_mode) else 0o060)
+            if own.st_gid != above.st_gid:
+                os.fchown(handle, -1, above.st_gid)
+            if wanted != own.st_mode and own.st_uid == os.geteuid():
+                os.fchmod(handle, stat.S_IMODE(wanted))
+        finally:
+            os.close(handle)
 
 
 def require_own(directory: Path) -> None:
@@ -163,6 +244,7 @@ def open_own(path: Path) -> int:
     if not stat.S_ISREG(status.st_mode) or status.st_nlink > 1:
         os.close(handle)
         raise RkfetchError(f"{path} is no plain file of rkfetch's own", hint=hint)
+    share(path)
     return handle
 
 
@@ -204,6 +286,7 @@ def write_durably(path: Path, data: bytes) -> None:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
+        share(temporary)
         temporary.replace(path)
     except BaseException:
         temporary.unlink(missing_ok=True)

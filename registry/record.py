@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import errno
 import json
 import unicodedata
 from dataclasses import dataclass, field, replace
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from .durable import hash_file, read_note, write_durably
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import Mapping
     from pathlib import Path
 
@@ -21,7 +23,8 @@ UNKNOWN_SOURCE = "unknown"
 """Of a file that has lost its record."""
 _SCHEMA_VERSION = 1
 _LARGEST = (1 << 63) - 1
-_LONGEST_NAME = 200
+_LONGEST_NAMES = (200, 140, 70)
+"""Bytes. What encrypts names, such as eCryptfs, stops at 143 where others stop at 255."""
 _LONGEST_SUFFIX = 16
 _HIDDEN = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
 _AWKWARD = set('<>:"/\\|?*`$&;!')
@@ -30,6 +33,53 @@ _RESERVED |= {f"{port}{number}" for port in ("com", "lpt") for number in range(1
 
 _TEXTS = ("sha256", "source", "repo", "path", "fetched_at", "rkfetch")
 _OPTIONAL_TEXTS = ("revision", "requested", "endpoint", "model", "verdict", "validator")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verified:
+    """What a file was like when all of it was last read and hashed."""
+
+    at: str
+    """RFC 3339."""
+    size_bytes: int
+    mtime_ns: int
+    inode: int
+
+    @classmethod
+    def now(cls, status: os.stat_result) -> Verified:
+        """Note a reading that was made just now of a file that was like this before it."""
+        at = dt.datetime.now(tz=dt.timezone.utc).isoformat(timespec="seconds")
+        return cls(
+            at=at, size_bytes=status.st_size, mtime_ns=status.st_mtime_ns, inode=status.st_ino
+        )
+
+    @classmethod
+    def from_json(cls, values: Any) -> Verified | None:
+        """Read what `as_json` gave; None if it makes no sense."""
+        if not isinstance(values, dict):
+            return None
+        numbers = [values.get(name) for name in ("bytes", "mtime_ns", "inode")]
+        if not isinstance(values.get("at"), str) or any(type(n) is not int for n in numbers):
+            return None
+        size, mtime_ns, inode = (int(n or 0) for n in numbers)
+        return cls(at=values["at"], size_bytes=size, mtime_ns=mtime_ns, inode=inode)
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the note as it is stored."""
+        return {
+            "at": self.at,
+            "bytes": self.size_bytes,
+            "mtime_ns": self.mtime_ns,
+            "inode": self.inode,
+        }
+
+    def is_unwritten(self, status: os.stat_result) -> bool:
+        """Tell whether nobody has written to the file since, which a copy of it keeps."""
+        return (status.st_size, status.st_mtime_ns) == (self.size_bytes, self.mtime_ns)
+
+    def is_unchanged(self, status: os.stat_result) -> bool:
+        """Tell whether it is the very same file, too."""
+        return self.is_unwritten(status) and status.st_ino == self.inode
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,6 +109,8 @@ class Record:
     """The version of rkfetch that wrote this."""
     damaged: bool = False
     """Its content was found to have changed since."""
+    verified: Verified | None = None
+    """None in a record of an older rkfetch."""
 
     @classmethod
     def read(cls, path: Path) -> Record | None:
@@ -90,6 +142,7 @@ class Record:
             size_bytes=size,
             attributes=_attributes(values.get("attributes")),
             damaged=values.get("damaged") is True,
+            verified=Verified.from_json(values.get("verified")),
         )
 
     def as_json(self) -> dict[str, Any]:
@@ -100,6 +153,7 @@ class Record:
             **{name: getattr(self, name) for name in (*_TEXTS, *_OPTIONAL_TEXTS)},
             "attributes": {name: dict(value) for name, value in self.attributes.items()},
             "damaged": self.damaged,
+            "verified": self.verified.as_json() if self.verified else None,
         }
 
     def write(self, directory: Path) -> None:
@@ -110,9 +164,10 @@ class Record:
         """
         write_durably(directory / RECORD_NAME, json.dumps(self.as_json(), indent=1).encode())
 
-    def marked(self, *, damaged: bool) -> Record:
-        """Return the same record with another state."""
-        return replace(self, damaged=damaged)
+    def looked_at(self, *, damaged: bool, verified: Verified | None) -> Record:
+        """Return the same record with what another reading of the file found."""
+        size = verified.size_bytes if verified and not damaged else self.size_bytes
+        return replace(self, size_bytes=size, damaged=damaged, verified=verified)
 
 
 def _attributes(values: Any) -> dict[str, dict[str, str | None]]:
@@ -152,8 +207,8 @@ def rebuilt(path: Path, sha256: str) -> Record | None:
     from .rkllm_read import read_file
 
     try:
-        damaged = hash_file(path).hexdigest() != sha256
         status = path.stat()
+        damaged = hash_file(path).hexdigest() != sha256
     except OSError:
         return None
     fetched = dt.datetime.fromtimestamp(status.st_mtime, tz=dt.timezone.utc)
@@ -166,14 +221,15 @@ def rebuilt(path: Path, sha256: str) -> Record | None:
         attributes={} if damaged else attributes_of(read_file(path)),
         fetched_at=fetched.isoformat(timespec="seconds"),
         damaged=damaged,
+        verified=Verified.now(status),
     )
 
 
-def safe_file_name(path: str) -> str:
+def safe_file_name(path: str, *, longest: int = _LONGEST_NAMES[0]) -> str:
     """Return the name under which a file from a foreign place is kept: one harmless component.
 
     Control, direction and other invisible characters are dropped, characters that shells or
-    file systems treat specially become ``_``; at most 200 bytes, the suffix is kept.
+    file systems treat specially become ``_``; at most ``longest`` bytes, the suffix is kept.
     """
     name = path.replace("\\", "/").rpartition("/")[2]
     name = unicodedata.normalize("NFC", name)
@@ -184,8 +240,22 @@ def safe_file_name(path: str) -> str:
         stem, suffix = name, ""
     stem = stem.lstrip(" .-~").rstrip(" .")
     ending = f".{suffix.strip()}" if suffix else ""
-    room = _LONGEST_NAME - len(ending.encode())
+    room = longest - len(ending.encode())
     stem = stem.encode()[:room].decode(errors="ignore") or "model"
     if stem.partition(".")[0].lower() in _RESERVED:
-        stem = f"_{stem[: room - 1]}"
+        stem = f"_{stem}".encode()[:room].decode(errors="ignore")
     return stem + ending
+
+
+def fitting_name(directory: Path, path: str) -> str:
+    """Return `safe_file_name`, shorter where the file system of a folder wants that."""
+    name = ""
+    for longest in _LONGEST_NAMES:
+        name = safe_file_name(path, longest=longest)
+        try:
+            (directory / name).lstat()
+        except OSError as error:
+            if error.errno == errno.ENAMETOOLONG:
+                continue
+        return name
+    return name

@@ -2,8 +2,8 @@
 
 ``models/<sha256>/`` holds one file and its ``record.json``; ``partials/`` holds what is on its
 way, each with a journal and a lock. A file enters ``models/`` by one rename after it was
-verified, so whatever is there is whole. Locks are ``flock``: they end with their process, and
-can be trusted on local file systems and NFS 4, not on some cluster file systems.
+verified, so whatever is there is whole. In a folder that a group may write, the group may write
+what is made inside too.
 """
 
 from __future__ import annotations
@@ -13,30 +13,35 @@ import errno
 import os
 import re
 import stat
-import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .durable import disk_errors, hash_file, make_directory, require_own, sync_directory
+from .durable import (
+    disk_errors,
+    hash_file,
+    make_directory,
+    require_own,
+    share,
+    sync_directory,
+)
 from .errors import IntegrityError, RkfetchError, UsageError
-from .journal import journal_of, source_of
+from .journal import journal_of
+from .locks import is_locked, locked, locked_at_once
 from .place import place
 from .progress import NoProgress
-from .record import RECORD_NAME, UNKNOWN_SOURCE, Record, rebuilt, safe_file_name
+from .record import RECORD_NAME, Record, Verified, fitting_name, rebuilt, safe_file_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from .progress import Progress
 
-__all__ = ["GcPlan", "Installed", "Leftover", "Record", "Store", "home", "safe_file_name"]
+__all__ = ["Installed", "Record", "Store", "home", "safe_file_name"]
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
-_OF_A_PARTIAL = re.compile(r"\.?([0-9a-f]{64})\.(?:partial|journal|journal\.tmp)")
-_NOTES = {RECORD_NAME, f".{RECORD_NAME}.tmp"}
-_DAY_S = 86_400.0
-_POLL_S = 0.2
+NOTES = {RECORD_NAME, f".{RECORD_NAME}.tmp"}
+"""What rkfetch itself writes beside a file."""
 
 
 def home() -> Path:
@@ -69,49 +74,26 @@ class Installed:
     record: Record
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Leftover:
-    """Something in the store that is of no use any more."""
-
-    paths: tuple[Path, ...]
-    """What holds the others comes first."""
-    size_bytes: int
-    """On the disk."""
-    reason: str
-    key: str
-    """Of the download or entry that it is of: whoever holds its lock works on it."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class GcPlan:
-    """What a clean-up would remove."""
-
-    leftovers: tuple[Leftover, ...]
-
-    @property
-    def size_bytes(self) -> int:
-        """What it would free."""
-        return sum(leftover.size_bytes for leftover in self.leftovers)
-
-
 class Store:
     """The files under one folder. Reading never creates anything."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
-        self._models = root / "models"
-        self._partials = root / "partials"
+        self.models = root / "models"
+        """A folder for each content, named by its digest."""
+        self.partials = root / "partials"
+        """What is on its way, and the locks."""
 
     # --- what is here ---------------------------------------------------------------------------
 
     def find(self, sha256: str) -> Installed | None:
         """Return the file with this content, if it is here and nothing is known against it.
 
-        Cheap: size, record and times are looked at; the content only of a file that was written
+        Cheap: size, time and record are looked at; the content only of a file that was written
         to after it had been verified.
         """
-        item = self._load(sha256) if _SHA256.fullmatch(sha256) else None
-        return item if item is not None and self._may_be_given_out(item) else None
+        item = self.load(sha256) if _SHA256.fullmatch(sha256) else None
+        return self.load(sha256) if item is not None and self._may_be_given_out(item) else None
 
     def find_source(self, source: str, repo: str, path: str) -> Installed | None:
         """Return the newest sound file that was fetched from there, at whatever revision."""
@@ -128,42 +110,69 @@ class Store:
 
         A record that is missing or torn is made anew from the content, which takes a while.
         """
-        items = [self._load(name) for name in _names(self._models) if _SHA256.fullmatch(name)]
+        items = [self.load(sha256) for sha256 in self.digests()]
         present = [item for item in items if item is not None]
         return sorted(present, key=lambda item: (item.path.name.lower(), item.record.sha256))
 
-    def _may_be_given_out(self, item: Installed) -> bool:
+    def digests(self) -> list[str]:
+        """Return the names of all entries, whatever is in them."""
+        return [name for name in names_in(self.models) if _SHA256.fullmatch(name)]
+
+    def is_changed(self, item: Installed) -> bool:
+        """Tell whether a file may be another one than was last verified; only looks at it."""
+        verified = item.record.verified
         try:
-            now, noted = item.path.stat(), (item.path.parent / RECORD_NAME).stat()
+            unchanged = verified is not None and verified.is_unchanged(item.path.stat())
+        except OSError:
+            unchanged = False
+        return item.record.damaged or not unchanged
+
+    def _may_be_given_out(self, item: Installed) -> bool:
+        if item.record.damaged:
+            return False
+        try:
+            now = item.path.stat()
+            if item.record.verified is not None:
+                unwritten = item.record.verified.is_unwritten(now)
+            else:
+                noted = (item.path.parent / RECORD_NAME).stat()
+                unwritten = now.st_mtime_ns <= noted.st_mtime_ns
         except OSError:
             return False
-        if item.record.damaged or now.st_size != item.record.size_bytes:
-            return False
-        if now.st_mtime_ns <= noted.st_mtime_ns:
-            return True
-        # Somebody wrote to it, perhaps through a link of theirs to the same file.
-        if self.verify(item) is not None:
-            return False
-        self._note(item.record)
-        return True
+        # Else somebody wrote to it, perhaps through a link of theirs to the same file.
+        as_noted = unwritten and now.st_size == item.record.size_bytes
+        return as_noted or self.verify(item) is None
 
-    def _load(self, sha256: str) -> Installed | None:
-        directory = self._models / sha256
-        path = _content_of(directory) if _is_folder(directory) else None
+    def load(self, sha256: str) -> Installed | None:
+        """Return what is kept under a digest, damaged or not; None if there is no file."""
+        directory = self.models / sha256
+        path = _content_of(directory) if is_folder(directory) else None
         if path is None:
             return None
-        record = Record.read(directory / RECORD_NAME)
-        if record is None or record.sha256 != sha256:
-            record = rebuilt(path, sha256)
-            if record is None:
+        record = self._record(sha256)
+        if record is None:
+            made = rebuilt(path, sha256)
+            if made is None:
                 return None
-            self._note(record)
+            self._note(sha256, lambda current: current or made)
+            record = made
         return Installed(path=path, record=record)
 
-    def _note(self, record: Record) -> None:
-        """Write down what was found out about an entry, if its place lets that happen."""
+    def _record(self, sha256: str) -> Record | None:
+        record = Record.read(self.models / sha256 / RECORD_NAME)
+        return record if record is not None and record.sha256 == sha256 else None
+
+    def _note(self, sha256: str, change: Callable[[Record | None], Record]) -> None:
+        """Write down what was found out about an entry, if its place lets that happen.
+
+        Under the lock, because two writers would tear the record, and upon the record that is
+        there by then.
+        """
         with contextlib.suppress(OSError, RkfetchError):
-            record.write(self._entry(record.sha256))
+            directory = self._entry(sha256)
+            with self.locked_at_once(sha256) as ours:
+                if ours:
+                    change(self._record(sha256)).write(directory)
 
     def _entry(self, sha256: str) -> Path:
         """Return the folder of an entry for writing to it.
@@ -172,8 +181,8 @@ class Store:
             IntegrityError: this is no digest, and could be a path to anywhere.
             RkfetchError: the folder leads out of the store.
         """
-        directory = self._models / _checked(sha256)
-        require_own(self._models)
+        directory = self.models / _checked(sha256)
+        require_own(self.models)
         require_own(directory)
         return directory
 
@@ -185,7 +194,7 @@ class Store:
         Raises:
             IntegrityError: it is no digest, and could be a path to anywhere.
         """
-        return self._partials / f"{_checked(key)}.partial"
+        return self.partials / f"{_checked(key)}.partial"
 
     @contextlib.contextmanager
     def writing(
@@ -193,30 +202,27 @@ class Store:
     ) -> Iterator[None]:
         """Be the only process that works on a partial; waits for another one to end.
 
-        The lock file stays, empty: removing it would let two processes hold "the" lock.
-
         Raises:
             IntegrityError: the key is no digest.
             RkfetchError: the folder of partials, or the one that the file is to enter, leads out
                 of the store or cannot be used.
         """
-        from filelock import FileLock, Timeout
-
         self._entry(key)
         path = self._lock(key)
-        make_directory(self._partials)
-        lock = FileLock(path)
-        with disk_errors(self._partials):
-            try:
-                lock.acquire(timeout=0)
-            except Timeout:
-                if waiting is not None:
-                    waiting("another rkfetch is downloading this file", 0)
-                lock.acquire(timeout=-1, poll_interval=_POLL_S)
-        try:
+        make_directory(self.partials)
+        with contextlib.ExitStack() as stack:
+            with disk_errors(self.partials):
+                stack.enter_context(
+                    locked(
+                        path,
+                        waiting=lambda: (
+                            waiting("another rkfetch is downloading this file", 0)
+                            if waiting is not None
+                            else None
+                        ),
+                    )
+                )
             yield
-        finally:
-            lock.release()
 
     def add(self, partial: Path, record: Record) -> Installed:
         """Take a verified file in; ``partial`` is moved, its journal removed.
@@ -236,17 +242,21 @@ class Store:
 
     def _take_in(self, partial: Path, record: Record) -> Installed:
         directory = self._entry(record.sha256)
-        path = directory / safe_file_name(record.path)
         make_directory(directory)
+        path = directory / fitting_name(directory, record.path)
         with disk_errors(directory):
+            # Every byte was read on its way here.
+            record = record.looked_at(damaged=False, verified=Verified.now(partial.stat()))
             record.write(directory)
+            if partial.stat().st_nlink == 1:  # else it is a user's file, too
+                share(partial)
             _sync_file(partial)
             partial.replace(path)
             for other in directory.iterdir():
-                if other.name not in {path.name, RECORD_NAME} and not _is_folder(other):
+                if other.name not in {path.name, RECORD_NAME} and not is_folder(other):
                     other.unlink()
             sync_directory(directory)
-            sync_directory(self._models)
+            sync_directory(self.models)
             journal_of(partial).unlink(missing_ok=True)
         return Installed(path=path, record=record)
 
@@ -259,10 +269,15 @@ class Store:
         progress.phase("verify")
         progress.started(item.record.size_bytes, 0)
         with disk_errors(item.path):
+            before = item.path.stat()
             actual = hash_file(item.path, advanced=progress.advanced).hexdigest()
+            unwritten = (verified := Verified.now(before)).is_unchanged(item.path.stat())
         damaged = actual != item.record.sha256
-        if damaged != item.record.damaged:
-            self._note(item.record.marked(damaged=damaged))
+        note = verified if unwritten else None
+        self._note(
+            item.record.sha256,
+            lambda record: (record or item.record).looked_at(damaged=damaged, verified=note),
+        )
         if not damaged:
             return None
         return IntegrityError(
@@ -282,110 +297,39 @@ class Store:
             IntegrityError, RkfetchError: the entry is not one of this store, or leads out of it.
         """
         directory = self._entry(item.record.sha256)
-        with self.writing(item.record.sha256, waiting=waiting), disk_errors(self._models):
-            _remove([directory, directory / item.path.name, *(directory / n for n in _NOTES)])
+        with self.writing(item.record.sha256, waiting=waiting), disk_errors(self.models):
+            remove_paths([directory, directory / item.path.name, *(directory / n for n in NOTES)])
 
     def place(self, item: Installed, target: Path, *, force: bool = False) -> Path:
         """Have a file in a folder of the user's too, or under a name; as `place.place`."""
         return place(item, target, force=force)
 
-    # --- cleaning up ----------------------------------------------------------------------------
-
-    def gc_plan(self, *, older_than_days: float = 7, now: float | None = None) -> GcPlan:
-        """Find what can be removed: partials that are superseded or old, and half-made entries.
-
-        What a live process is working on is left out, and whatever is not rkfetch's own.
-
-        Raises:
-            RkfetchError: a folder of the store leads out of it.
-        """
-        require_own(self._partials)
-        require_own(self._models)
-        oldest = (time.time() if now is None else now) - older_than_days * _DAY_S
-        partials: dict[str, list[Path]] = {}
-        for name in _names(self._partials):
-            if match := _OF_A_PARTIAL.fullmatch(name):
-                partials.setdefault(match[1], []).append(self._partials / name)
-        entries = [name for name in _names(self._models) if _SHA256.fullmatch(name)]
-        found = [self._leftover_partial(key, paths, oldest) for key, paths in partials.items()]
-        found += [self._leftover_entry(sha256, oldest) for sha256 in entries]
-        return GcPlan(leftovers=tuple(leftover for leftover in found if leftover is not None))
-
-    def _leftover_partial(self, key: str, paths: list[Path], oldest: float) -> Leftover | None:
-        paths = sorted((path for path in paths if not _is_folder(path)), reverse=True)
-        if not paths or self._is_locked(key):
-            return None
-        if self.find(key) is not None:
-            return _leftover(paths, "the file is here, complete", key)
-        if _newest(paths) < oldest:
-            source = source_of(journal_of(self.partial(key)))
-            what = f" of {source}" if source else ""
-            return _leftover(paths, f"nobody has gone on with this download{what}", key)
-        return None
-
-    def _leftover_entry(self, sha256: str, oldest: float) -> Leftover | None:
-        directory = self._models / sha256
-        if not _is_folder(directory) or self._is_locked(sha256):
-            return None
-        item = self._load(sha256)
-        names = set(_names(directory))
-        notes = [directory / name for name in sorted(names & _NOTES)]
-        if item is None:
-            if names > _NOTES & names:
-                return None
-            what, paths, reason = directory, notes, "has no file in it"
-        elif item.record.damaged and item.record.source == UNKNOWN_SOURCE:
-            what, paths = item.path, [item.path, *notes]
-            reason = "is damaged, and it is not known where it came from"
-        else:
-            return None
-        return _leftover([directory, *paths], reason, sha256) if _newest([what]) < oldest else None
-
-    def gc(self, plan: GcPlan) -> int:
-        """Remove what a plan names, unless it came into use meanwhile; return the bytes freed."""
-        freed = 0
-        for leftover in plan.leftovers:
-            with disk_errors(self.root), self._locked_at_once(leftover.key) as ours:
-                if ours and not self._came_into_use(leftover):
-                    _remove(leftover.paths)
-                    freed += leftover.size_bytes
-        return freed
-
-    def _came_into_use(self, leftover: Leftover) -> bool:
-        if leftover.paths[0].parent != self._models:
-            return False
-        item = self._load(leftover.key)
-        return item is not None and not item.record.damaged
+    # --- who works on it ------------------------------------------------------------------------
 
     def _lock(self, key: str) -> Path:
-        require_own(self._partials)
-        path = self._partials / f"{_checked(key)}.lock"
+        require_own(self.partials)
+        path = self.partials / f"{_checked(key)}.lock"
         if path.is_symlink():
             raise RkfetchError(f"{path} is a symbolic link", hint=f"remove {path}")
         return path
 
-    def _is_locked(self, key: str) -> bool:
-        if not self._lock(key).exists():
-            return False
-        with self._locked_at_once(key) as ours:
-            return not ours
+    def is_locked(self, key: str) -> bool:
+        """Tell whether a live process works on this download or entry; writes nothing."""
+        with disk_errors(self.partials):
+            return is_locked(self._lock(key))
 
     @contextlib.contextmanager
-    def _locked_at_once(self, key: str) -> Iterator[bool]:
-        from filelock import FileLock, Timeout
+    def locked_at_once(self, key: str) -> Iterator[bool]:
+        """Work on a download or entry if nobody else does; tells whether that is so.
 
+        Raises:
+            IntegrityError: the key is no digest.
+            OSError, RkfetchError: the lock cannot be made.
+        """
         path = self._lock(key)
-        make_directory(self._partials)
-        lock = FileLock(path)
-        try:
-            lock.acquire(timeout=0)
-        except (Timeout, OSError):
-            yield False
-            return
-        try:
-            yield True
-        finally:
-            lock.release()
+        make_directory(self.partials)
+        with locked_at_once(path) as ours:
+            yield ours
 
 
 def _checked(key: str) -> str:
@@ -398,7 +342,8 @@ def _checked(key: str) -> str:
     return key
 
 
-def _names(directory: Path) -> list[str]:
+def names_in(directory: Path) -> list[str]:
+    """Return what is in a folder, sorted; nothing if it is not there."""
     try:
         return sorted(os.listdir(directory))  # noqa: PTH208 - names are wanted
     except (FileNotFoundError, NotADirectoryError):
@@ -411,7 +356,7 @@ def _names(directory: Path) -> list[str]:
 
 def _content_of(directory: Path) -> Path | None:
     """Return the one file that an entry is about."""
-    names = [n for n in _names(directory) if n != RECORD_NAME and not n.startswith(".")]
+    names = [n for n in names_in(directory) if n != RECORD_NAME and not n.startswith(".")]
     paths = [directory / name for name in names]
     return next((path for path in paths if path.is_file() and not path.is_symlink()), None)
 
@@ -424,32 +369,17 @@ def _sync_file(path: Path) -> None:
         os.close(handle)
 
 
-def _newest(paths: list[Path]) -> float:
-    times = [0.0]
-    for path in paths:
-        with contextlib.suppress(FileNotFoundError):
-            times.append(path.lstat().st_mtime)
-    return max(times)
-
-
-def _leftover(paths: list[Path], reason: str, key: str) -> Leftover:
-    size = 0
-    for path in paths:
-        with contextlib.suppress(FileNotFoundError):
-            size += path.lstat().st_blocks * 512
-    return Leftover(paths=tuple(paths), size_bytes=size, reason=reason, key=key)
-
-
-def _is_folder(path: Path) -> bool:
+def is_folder(path: Path) -> bool:
+    """Tell whether something is a folder, and no link to one."""
     with contextlib.suppress(OSError):
         return stat.S_ISDIR(path.lstat().st_mode)
     return False
 
 
-def _remove(paths: Sequence[Path]) -> None:
+def remove_paths(paths: Sequence[Path]) -> None:
     """Remove files, and folders unless somebody has put something of theirs in; last one first."""
     for path in reversed(paths):
-        if _is_folder(path):
+        if is_folder(path):
             _remove_folder(path)
         else:
             path.unlink(missing_ok=True)

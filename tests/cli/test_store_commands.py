@@ -192,6 +192,19 @@ class TestVerify:
     def test_nothing_to_do(self, run: Any) -> None:
         assert run("verify").code == 0
 
+    def test_only_what_changed(self, store: Store, run: Any) -> None:
+        one, two = add(store), add_w8a8(store)
+        os.utime(two.path)
+        ran = run("verify", "--changed")
+        assert ran.out.splitlines() == [f"same    {one.path}", f"ok      {two.path}"]
+        assert ran.err == "1 read and sound, 1 unchanged since they were verified\n"
+        answer = run("verify", "--changed", "--json").json
+        assert [file["read"] for file in answer["files"]] == [False, False]
+        assert answer["files"][0]["verified_at"] is not None
+        two.path.write_bytes(b"x" * two.record.size_bytes)
+        assert run("verify", "--changed").code == 7
+        assert run("verify", "--changed").out.splitlines()[1] == f"DAMAGED {two.path}"
+
 
 class TestRemove:
     def test_one(self, store: Store, run: Any) -> None:

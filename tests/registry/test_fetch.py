@@ -12,6 +12,7 @@ import pytest
 
 from downloads import FILE, REPO, Watcher, artifact, fetch_in_process, quick_http, vouched_for
 from hub.server import Fault, Hub
+from rkfetch.registry.cleanup import gc_plan
 from rkfetch.registry.errors import (
     AuthenticationError,
     IntegrityError,
@@ -332,7 +333,7 @@ class TestProcesses:
         hold = hub.hold(FILE, SIZE // 2)
         child = fetch_in_process(hub, store.root)
         assert hold.reached.wait(30)
-        assert store.gc_plan(older_than_days=-1).leftovers == ()
+        assert gc_plan(store, older_than_days=-1).leftovers == ()
         hold.released.set()
         assert output(child)[0][0] == "downloaded"
 

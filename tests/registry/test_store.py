@@ -7,61 +7,29 @@ import hashlib
 import json
 import os
 import shutil
-import threading
-import time
 import unicodedata
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from downloads import small_disk
+from rkfetch.registry.cleanup import gc_plan
 from rkfetch.registry.errors import DiskSpaceError, IntegrityError, RkfetchError, UsageError
+from rkfetch.registry.progress import NoProgress
 from rkfetch.registry.record import Record
 from rkfetch.registry.store import Installed, Store, home, safe_file_name
-from rkllm_files import rkllm_bytes
+from stored import CONTENT, SHA256, add, lose_record_and_content, record
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-CONTENT = rkllm_bytes()
-SHA256 = hashlib.sha256(CONTENT).hexdigest()
 
 
 @pytest.fixture
 def store(tmp_path: Path) -> Store:
     return Store(tmp_path / "store")
-
-
-def record(content: bytes = CONTENT, **values: Any) -> Record:
-    return Record(
-        **{
-            "sha256": hashlib.sha256(content).hexdigest(),
-            "size_bytes": len(content),
-            "source": "huggingface",
-            "repo": "alice/models",
-            "path": "RK3576/x.rkllm",
-            "fetched_at": "2026-11-01T00:00:00+00:00",
-            **values,
-        }
-    )
-
-
-def add(store: Store, content: bytes = CONTENT, **values: Any) -> Installed:
-    new = record(content, **values)
-    partial = store.partial(new.sha256)
-    with store.writing(new.sha256):
-        partial.write_bytes(content)
-        return store.add(partial, new)
-
-
-def lose_record_and_content(store: Store) -> Installed:
-    item = add(store)
-    (item.path.parent / "record.json").unlink()
-    item.path.write_bytes(CONTENT[:-1] + b"x")
-    return item
 
 
 class TestHome:
@@ -106,7 +74,7 @@ class TestContent:
         assert store.find(SHA256) is None
         assert store.find("../../etc") is None
         assert store.installed() == []
-        assert store.gc_plan().leftovers == ()
+        assert gc_plan(store).leftovers == ()
         assert not store.root.exists()
 
     def test_the_newest_of_one_source_is_found(self, store: Store) -> None:
@@ -124,7 +92,7 @@ class TestContent:
         with item.path.open("ab") as file:
             file.write(b"more")
         assert store.find(SHA256) is None
-        assert store.installed() == [item]
+        assert [i.path for i in store.installed()] == [item.path]
         add(store, path="other-name.rkllm")
         found = store.find(SHA256)
         assert found is not None
@@ -143,6 +111,48 @@ class TestContent:
         assert rebuilt.record.attributes["toolkit"] == {"value": "1.2.3", "origin": "header"}
         assert store.find(SHA256) == rebuilt
         assert json.loads(path.read_bytes())["sha256"] == SHA256
+
+    def test_a_record_torn_at_any_byte_is_made_anew(self, store: Store) -> None:
+        path = add(store, model="Qwen", revision="a" * 40).path.parent / "record.json"
+        whole = path.read_bytes()
+        for length in range(len(whole)):
+            path.write_bytes(whole[:length])
+            found = store.find(SHA256)
+            assert found is not None, length
+            assert found.record.source == "unknown", length
+            assert json.loads(path.read_bytes())["sha256"] == SHA256
+        assert len(whole) > 400
+
+    @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+    @given(
+        where=st.floats(0, 1, exclude_max=True),
+        garbage=st.binary(min_size=1, max_size=40),
+        tail=st.booleans(),
+    )
+    def test_whatever_is_in_a_record_the_content_is_given_out(
+        self, store: Store, where: float, garbage: bytes, tail: bool
+    ) -> None:
+        item = add(store)
+        path = item.path.parent / "record.json"
+        whole = path.read_bytes()
+        at = int(where * len(whole))
+        path.write_bytes(whole[:at] + garbage + (whole[at + len(garbage) :] if tail else b""))
+        found = store.find(SHA256)
+        (seen,) = store.installed()
+        if seen.record.damaged:
+            # Only where the bytes happen to say just that; reading it again says otherwise.
+            assert store.verify(seen) is None
+            found = store.find(SHA256)
+        assert found is not None
+        assert found.path.read_bytes() == CONTENT
+        store.remove(found)
+
+    def test_a_record_with_another_size_is_put_right_by_the_content(self, store: Store) -> None:
+        item = add(store)
+        replace(item.record, size_bytes=7).write(item.path.parent)
+        found = store.find(SHA256)
+        assert found is not None
+        assert found.record.size_bytes == len(CONTENT)
 
     def test_other_content_without_a_record_is_damaged_and_read_only_once(
         self, store: Store, monkeypatch: pytest.MonkeyPatch
@@ -275,7 +285,7 @@ class TestPlanted:
         store.root.mkdir()
         (store.root / name).symlink_to(outside)
         with pytest.raises(RkfetchError, match="is a symbolic link"):
-            store.gc_plan(older_than_days=-1)
+            gc_plan(store, older_than_days=-1)
         assert self.untouched(outside)
 
     def test_an_entry_that_leads_out_is_none(self, store: Store, outside: Path) -> None:
@@ -284,7 +294,7 @@ class TestPlanted:
         item.path.parent.rename(elsewhere)
         item.path.parent.symlink_to(elsewhere)
         assert store.installed() == []
-        assert store.gc_plan(older_than_days=-1).leftovers == ()
+        assert gc_plan(store, older_than_days=-1).leftovers == ()
         with pytest.raises(RkfetchError, match="is a symbolic link"):
             store.remove(item)
         assert (elsewhere / "x.rkllm").exists()
@@ -322,16 +332,22 @@ class TestPlanted:
         store.remove(item)
 
 
+def rot(item: Installed) -> None:
+    """Change a byte as a dying disk does: the times stay."""
+    before = item.path.stat()
+    with item.path.open("r+b") as file:
+        file.seek(1000)
+        file.write(b"\xff")
+    os.utime(item.path, ns=(before.st_atime_ns, before.st_mtime_ns))
+
+
 class TestVerify:
     def test_a_sound_file_is_sound(self, store: Store) -> None:
         assert store.verify(add(store)) is None
 
     def test_a_flipped_byte_is_found_and_the_file_not_given_out_again(self, store: Store) -> None:
         item = add(store)
-        with item.path.open("r+b") as file:
-            file.seek(1000)
-            file.write(b"\xff")
-        os.utime(item.path, (0, 0))  # a bit that rots leaves the times alone
+        rot(item)
         assert store.find(SHA256) is not None
         error = store.verify(item)
         assert isinstance(error, IntegrityError)
@@ -352,6 +368,63 @@ class TestVerify:
         item.path.write_bytes(b"x" + CONTENT[1:])
         assert store.find(SHA256) is None
         assert [i.record.damaged for i in store.installed()] == [True]
+
+    def test_a_write_that_leaves_the_size_and_an_older_time_is_noticed(self, store: Store) -> None:
+        item = add(store)
+        item.path.write_bytes(b"x" + CONTENT[1:])
+        os.utime(item.path, (0, 0))
+        assert store.find(SHA256) is None
+
+    def test_what_was_verified_is_noted(self, store: Store) -> None:
+        item = add(store)
+        assert not store.is_changed(item)
+        noted = store.installed()[0].record.verified
+        assert noted is not None
+        assert noted.inode == item.path.stat().st_ino
+        assert noted.at >= "2026"
+        os.utime(item.path)
+        assert store.is_changed(store.installed()[0])
+        assert store.verify(item) is None
+        assert not store.is_changed(store.installed()[0])
+
+    def test_another_file_with_the_same_size_and_time_is_a_change(self, store: Store) -> None:
+        item = add(store)
+        before = item.path.stat()
+        other = item.path.with_name("other")
+        other.write_bytes(CONTENT)
+        os.utime(other, ns=(before.st_atime_ns, before.st_mtime_ns))
+        other.replace(item.path)
+        assert store.is_changed(store.installed()[0])
+
+    def test_a_record_of_an_older_version_counts_as_changed_and_is_believed(
+        self, store: Store, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        item = add(store)
+        replace(item.record, verified=None).write(item.path.parent)
+        (old,) = store.installed()
+        assert store.is_changed(old)
+        with monkeypatch.context() as patched:
+            patched.setattr("rkfetch.registry.store.hash_file", None)
+            assert store.find(SHA256) == old
+        assert store.verify(old) is None
+        assert not store.is_changed(store.installed()[0])
+        replace(item.record, verified=None).write(item.path.parent)
+        item.path.write_bytes(b"x" + CONTENT[1:])
+        assert store.find(SHA256) is None
+
+    def test_a_file_that_is_written_to_while_it_is_read_is_not_noted_as_verified(
+        self, store: Store
+    ) -> None:
+        item = add(store)
+
+        class Writer(NoProgress):
+            def advanced(self, received: int) -> None:
+                os.utime(item.path, (1, 1))
+
+        assert store.verify(item, Writer()) is None
+        (now,) = store.installed()
+        assert now.record.verified is None
+        assert store.is_changed(now)
 
 
 class TestRemove:
@@ -447,115 +520,6 @@ def _cross_device(*args: Any, **more: Any) -> None:
     raise OSError(errno.EXDEV, os.strerror(errno.EXDEV))
 
 
-class TestCleaningUp:
-    def leave(self, store: Store, key: str, *, days: float) -> None:
-        with store.writing(key):
-            store.partial(key).write_bytes(bytes(100_000))
-        self.age(store.partial(key), days)
-
-    def age(self, path: Path, days: float) -> None:
-        then = time.time() - days * 86_400
-        os.utime(path, (then, then))
-
-    def test_old_partials_go_and_young_ones_stay(self, store: Store) -> None:
-        self.leave(store, "a" * 64, days=8)
-        self.leave(store, "b" * 64, days=1)
-        plan = store.gc_plan()
-        assert [leftover.key for leftover in plan.leftovers] == ["a" * 64]
-        assert plan.size_bytes >= 100_000
-        assert store.partial("a" * 64).exists()
-        assert store.gc(plan) == plan.size_bytes
-        assert not store.partial("a" * 64).exists()
-        assert store.partial("b" * 64).exists()
-
-    def test_a_partial_of_what_is_here_goes(self, store: Store) -> None:
-        add(store)
-        self.leave(store, SHA256, days=0)
-        assert [x.reason for x in store.gc_plan().leftovers] == ["the file is here, complete"]
-        store.gc(store.gc_plan())
-        assert store.find(SHA256) is not None
-
-    def test_what_a_process_works_on_stays(self, store: Store) -> None:
-        self.leave(store, "a" * 64, days=8)
-        plan = store.gc_plan()
-        with store.writing("a" * 64):
-            assert store.gc_plan().leftovers == ()
-            assert store.gc(plan) == 0
-        assert store.partial("a" * 64).exists()
-
-    def test_half_made_entries_go(self, store: Store) -> None:
-        item = add(store)
-        item.path.unlink()
-        assert store.gc_plan().leftovers == ()
-        self.age(item.path.parent, 8)
-        plan = store.gc_plan()
-        assert [x.reason for x in plan.leftovers] == ["has no file in it"]
-        store.gc(plan)
-        assert not item.path.parent.exists()
-
-    def test_what_is_not_rkfetchs_own_stays(self, store: Store) -> None:
-        add(store)
-        models, partials = store.root / "models", store.root / "partials"
-        mine = [
-            models / "my-folder" / "x.txt",
-            models / "notes.txt",
-            models / ("b" * 64) / "my-folder" / "x.txt",
-            partials / "thesis.partial.txt",
-            partials / f"{'c' * 64}.partial" / "x.txt",
-            partials / f".{SHA256}.thesis.tmp",
-        ]
-        for path in mine:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text("mine")
-        (models / "empty-folder").mkdir()
-        for path in store.root.rglob("*"):
-            self.age(path, 1000)
-        plan = store.gc_plan(older_than_days=0)
-        assert plan.leftovers == ()
-        assert all(path.exists() for path in mine)
-
-    def test_an_entry_in_the_making_stays(self, store: Store) -> None:
-        item = add(store)
-        item.path.unlink()
-        self.age(item.path.parent, 8)
-        plan = store.gc_plan()
-        with store.writing(SHA256):
-            assert store.gc_plan().leftovers == ()
-            assert store.gc(plan) == 0
-            item.path.write_bytes(CONTENT)
-        assert store.gc(plan) == 0
-        assert store.find(SHA256) == item
-
-    def test_what_was_collected_under_another_key_is_taken_in_under_its_digest(
-        self, store: Store
-    ) -> None:
-        with store.writing("a" * 64), store.writing(SHA256):
-            store.partial("a" * 64).write_bytes(CONTENT)
-            taking = threading.Thread(target=store.add, args=(store.partial("a" * 64), record()))
-            taking.start()
-            taking.join(0.1)
-            assert store.find(SHA256) is None
-        taking.join()
-        assert store.find(SHA256) is not None
-
-    def test_a_damaged_file_of_unknown_origin_goes(self, store: Store) -> None:
-        item = lose_record_and_content(store)
-        assert store.gc_plan().leftovers == ()
-        self.age(item.path, 8)
-        plan = store.gc_plan()
-        (leftover,) = plan.leftovers
-        assert "is damaged" in leftover.reason
-        assert leftover.paths[:2] == (item.path.parent, item.path)
-        assert store.gc(plan) == plan.size_bytes > 0
-        assert not item.path.parent.exists()
-
-    def test_models_stay(self, store: Store) -> None:
-        item = add(store)
-        self.age(item.path, 1000)
-        self.age(item.path.parent, 1000)
-        assert store.gc_plan().leftovers == ()
-
-
 class TestFileNames:
     @pytest.mark.parametrize(
         ("path", "name"),
@@ -580,6 +544,7 @@ class TestFileNames:
             ("\u4e2d\u6587.rkllm", "\u4e2d\u6587.rkllm"),
             ("x" * 4000 + ".rkllm", "x" * 194 + ".rkllm"),
             ("\ud800.rkllm", "model.rkllm"),
+            ("con." + "\u4e2d" * 100 + ".rkllm", "_con." + "\u4e2d" * 63 + ".rkllm"),
         ],
     )
     def test_some(self, path: str, name: str) -> None:
