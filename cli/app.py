@@ -25,6 +25,7 @@ COMMANDS = {
     "doctor": ("doctor", "doctor_command", "Show what this board is, and what is wrong."),
     "list": ("store", "list_command", "List the models on this machine."),
     "path": ("store", "path_command", "Print the path of an installed model."),
+    "import": ("imports", "import_command", "Take model files from this disk into the store."),
     "verify": ("store", "verify_command", "Check installed models byte for byte."),
     "rm": ("store", "rm_command", "Remove installed models."),
     "gc": ("store", "gc_command", "Remove stale partial downloads and leftovers."),
@@ -37,7 +38,7 @@ GROUPS = {
     }
 }
 
-PLANNED = {"outdated", "convert", "import", "export", "push", "lock", "sync", "diagnose", "browse"}
+PLANNED = {"outdated", "convert", "export", "push", "lock", "sync", "diagnose", "browse"}
 """Words that will be commands, so that none of them is looked for as a model."""
 
 _OWN_OPTIONS = {"--help", "-h", "--version", "--install-completion", "--show-completion"}

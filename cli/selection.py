@@ -79,6 +79,8 @@ def model_of(item: Installed) -> str | None:
     """Return the plain name of a file's base model, as recorded or else as its name tells."""
     if item.record.model:
         return item.record.model.rpartition("/")[2]
+    if item.path.suffix == ".rknn":
+        return None
     return guess(item.record.repo, item.record.path).model
 
 

@@ -31,7 +31,8 @@ SomeNamesArgument = Annotated[
 ]
 
 
-def _store() -> Store:
+def open_store() -> Store:
+    """Return the store of this user."""
     from rkfetch.registry.store import Store, home
 
     return Store(home())
@@ -45,7 +46,7 @@ def list_command(*, as_json: options.JsonOption = False) -> None:
       rkfetch list
       rkfetch list --json
     """
-    store = _store()
+    store = open_store()
     items = store.installed()
     if as_json:
         files = [installed_json(item) for item in items]
@@ -108,7 +109,7 @@ def path_command(name: NameArgument, *, as_json: options.JsonOption = False) -> 
     Examples:
       llm_demo "$(rkfetch path qwen2.5-1.5b)" 512 4096
     """
-    store = _store()
+    store = open_store()
     item = select_one(store.installed(), name)
     if store.find(item.record.sha256) is None:
         raise IntegrityError(
@@ -151,7 +152,7 @@ def verify_command(
       rkfetch verify qwen2.5-1.5b
       rkfetch verify --changed --quiet
     """
-    store = _store()
+    store = open_store()
     answer: dict[str, Any] = {"files": []}
     bad = []
     begun, read_bytes = time.monotonic(), 0
@@ -228,7 +229,7 @@ def rm_command(
       rkfetch rm qwen2.5-1.5b@w8a8
       rkfetch rm 3f2a9c1d04bb
     """
-    store = _store()
+    store = open_store()
     items = store.installed()
     chosen = {item.record.sha256: item for name in names for item in [select_one(items, name)]}
     freed = 0
@@ -274,7 +275,7 @@ def gc_command(
     """
     from rkfetch.registry.cleanup import clean, gc_plan
 
-    store = _store()
+    store = open_store()
     plan = gc_plan(store, older_than_days=older_than)
     freed = 0 if dry_run else clean(store, plan)
     if as_json:

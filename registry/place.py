@@ -6,7 +6,7 @@ import contextlib
 import hashlib
 import os
 from pathlib import PurePath
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from .durable import (
     BLOCK_BYTES,
@@ -16,11 +16,15 @@ from .durable import (
     sync_directory,
 )
 from .errors import IntegrityError, UsageError
+from .record import fitting_name
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from .store import Installed
+
+How = Literal["linked", "cloned", "copied"]
 
 _FICLONE = 0x40049409
 """ioctl of Linux: share the blocks of another file (btrfs, XFS)."""
@@ -46,10 +50,10 @@ def place(item: Installed, target: Path, *, force: bool = False) -> Path:
                 f"{destination} is there already, and is another file",
                 hint="name another place, or remove it",
             )
-    temporary = destination.with_name(f".{destination.name[:150]}.{os.getpid()}.tmp")
+    temporary = destination.with_name(f".rkfetch-{os.getpid()}-{item.record.sha256[:12]}.tmp")
     with disk_errors(destination.parent):
         try:
-            _link_or_copy(item, temporary)
+            link_or_copy(item.path, temporary, sha256=item.record.sha256)
             temporary.replace(destination)
             sync_directory(destination.parent)
         finally:
@@ -67,19 +71,19 @@ def destination_of(name: str, target: Path) -> Path:
     """
     suffix = PurePath(name).suffix.lower()
     into_folder = target.is_dir() or target.suffix.lower() != suffix
-    destination = (target / name if into_folder else target).absolute()
+    folder = (target if into_folder else target.parent).absolute()
     try:
-        destination.parent.mkdir(parents=True, exist_ok=True)
-        writable = os.access(destination.parent, os.W_OK | os.X_OK)
+        folder.mkdir(parents=True, exist_ok=True)
+        writable = os.access(folder, os.W_OK | os.X_OK)
         reason = "it is not writable"
     except OSError as error:
         writable, reason = False, error.strerror or str(error)
     if not writable:
         raise UsageError(
-            f"no file can be placed in {destination.parent}: {reason}",
+            f"no file can be placed in {folder}: {reason}",
             hint="name another folder with -o; the download itself is kept in RKFETCH_HOME",
         )
-    return destination
+    return folder / (fitting_name(folder, name) if into_folder else target.name)
 
 
 def _is_same(item: Installed, destination: Path) -> bool:
@@ -93,34 +97,64 @@ def _is_same(item: Installed, destination: Path) -> bool:
         return False
 
 
-def _link_or_copy(item: Installed, temporary: Path) -> None:
+def link_or_copy(
+    source: Path,
+    temporary: Path,
+    *,
+    sha256: str | None = None,
+    may_link: bool = True,
+    advanced: Callable[[int], object] | None = None,
+) -> tuple[How, str | None]:
+    """Have the content of a file under a temporary name too, at the least cost that works.
+
+    Returns how that was done, and the SHA-256 where all of it was read on the way. What was
+    written is on the disk; ``advanced`` is told how many bytes were copied.
+
+    Raises:
+        OSError: it cannot be read or written.
+        DiskSpaceError: there is no room for a copy.
+        IntegrityError: another content was copied than ``sha256`` says.
+    """
     temporary.unlink(missing_ok=True)
-    try:
-        os.link(item.path, temporary)
-    except OSError:
-        # Another file system, one without links, or a kernel that forbids them.
-        _copy(item, temporary)
+    if may_link:
+        # Not on another file system, on one without links, or where the kernel forbids them.
+        with contextlib.suppress(OSError):
+            os.link(source, temporary)
+            return "linked", None
+    return _copy(source, temporary, sha256, advanced)
 
 
-def _copy(item: Installed, temporary: Path) -> None:
-    with item.path.open("rb", buffering=0) as source, temporary.open("xb", buffering=0) as copy:
-        if _cloned(source.fileno(), copy.fileno()):
-            return
-        require_space(temporary.parent, item.record.size_bytes)
+def _copy(
+    source: Path,
+    temporary: Path,
+    sha256: str | None,
+    advanced: Callable[[int], object] | None,
+) -> tuple[How, str | None]:
+    with source.open("rb", buffering=0) as original, temporary.open("xb", buffering=0) as copy:
+        if _cloned(original.fileno(), copy.fileno()):
+            return "cloned", None
+        # No further than it was long then: somebody may be appending to it without end.
+        size = os.fstat(original.fileno()).st_size
+        require_space(temporary.parent, size)
         digest = hashlib.sha256()
-        while block := source.read(BLOCK_BYTES):
+        done = 0
+        while block := original.read(min(BLOCK_BYTES, size - done)):
             digest.update(block)
             view = memoryview(block)
             while view:
                 view = view[copy.write(view) :]
+            done += len(block)
+            if advanced is not None:
+                advanced(done)
         os.fsync(copy.fileno())
-    if digest.hexdigest() != item.record.sha256:
+    if sha256 is not None and digest.hexdigest() != sha256:
         raise IntegrityError(
-            f"{item.path} is damaged",
-            expected=item.record.sha256,
+            f"{source} is damaged",
+            expected=sha256,
             actual=digest.hexdigest(),
             hint="rkfetch verify",
         )
+    return "copied", digest.hexdigest()
 
 
 def _cloned(source: int, copy: int) -> bool:

@@ -9,7 +9,7 @@ import sys
 import tempfile
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -22,7 +22,7 @@ FRIENDS, OTHERS = 61_100, 61_200
 
 
 def run_as(
-    user: int, command: list[str], *, umask: int = 0o077, **env: str
+    user: int, command: list[str], *, umask: int = 0o077, env: dict[str, str] | None = None
 ) -> subprocess.CompletedProcess[str]:
     """Run a command as another user, with a home that is not there.
 
@@ -40,7 +40,7 @@ def run_as(
             *command,
         ],
         umask=umask,
-        env={"PATH": os.environ["PATH"], "HOME": "/nonexistent", **env},
+        env={"PATH": os.environ["PATH"], "HOME": "/nonexistent", **(env or {})},
         cwd="/",
         stdin=subprocess.DEVNULL,
         capture_output=True,
@@ -49,9 +49,9 @@ def run_as(
     )
 
 
-def python_as(user: int, code: str, *args: str, **more: Any) -> str:
+def python_as(user: int, code: str, *args: str) -> str:
     """Run Python as another user; return what it prints."""
-    done = run_as(user, [sys.executable, "-c", code, *args], **more)
+    done = run_as(user, [sys.executable, "-c", code, *args])
     assert done.returncode == 0, done.stderr
     return done.stdout
 

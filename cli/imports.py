@@ -1,0 +1,230 @@
+"""``rkfetch import``: files that are on this disk already."""
+
+from __future__ import annotations
+
+import os
+from contextlib import closing
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from rkfetch.registry.errors import IntegrityError, RkfetchError, UsageError
+
+from . import options  # noqa: TC001 - typer reads the annotations
+from .opening import open_catalog
+from .output import emit, emit_json, error_json, human_bytes, safe, say, wrapped
+from .store import installed_json, open_store
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from rkfetch.catalog.database import Catalog
+    from rkfetch.registry.imports import Imported
+    from rkfetch.registry.record import Record
+    from rkfetch.registry.rkllm import RkllmFacts
+    from rkfetch.registry.store import Store
+
+FilesArgument = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="FILE|FOLDER...",
+        help=".rkllm and .rknn files; a folder means all of them below it.",
+    ),
+]
+CopyOption = Annotated[
+    bool, typer.Option("--copy", help="Never link: the store gets content of its own.")
+]
+MoveOption = Annotated[
+    bool, typer.Option("--move", help="Remove the file once it is certainly in the store.")
+]
+
+AllowOption = Annotated[
+    bool,
+    typer.Option(
+        "--allow-unverified",
+        help="Accept a file of which neither the catalog nor its own end tells that it is whole.",
+    ),
+]
+
+
+def import_command(
+    names: FilesArgument,
+    *,
+    copy: CopyOption = False,
+    move: MoveOption = False,
+    allow_unverified: AllowOption = False,
+    as_json: options.JsonOption = False,
+    quiet: options.QuietOption = False,
+) -> None:
+    """Take model files that are on this disk into the store, verified; print where they are now.
+
+    On the same file system this costs no room: the file is linked, and stays where it is. The
+    catalog is asked by SHA-256 which upload it is; what the file's own header says counts more.
+    Files that are no whole model are named, and the others imported all the same; then it exits
+    with 7.
+
+    \b
+    Examples:
+      rkfetch import Qwen2.5-1.5B-Instruct_W8A8_RK3576.rkllm
+      rkfetch import --move ~/Downloads/*.rkllm
+      rkfetch import --copy /media/usb/models
+    """
+    store = open_store()
+    task = _Task(
+        store,
+        copy=copy,
+        move=move,
+        allow_unverified=allow_unverified,
+        as_json=as_json,
+        quiet=quiet,
+    )
+    with open_catalog(quiet=True) as catalog:
+        for path in task.files(names):
+            task.bring_in(catalog, path)
+    task.conclude()
+
+
+class _Task:
+    """Several files, of which some may fail."""
+
+    def __init__(
+        self,
+        store: Store,
+        *,
+        copy: bool,
+        move: bool,
+        allow_unverified: bool,
+        as_json: bool,
+        quiet: bool,
+    ) -> None:
+        self._store = store
+        self._how = {"copy": copy, "move": move}
+        self._allow_unverified = allow_unverified
+        self._as_json = as_json
+        self._quiet = quiet
+        self._silent = quiet or as_json
+        self._done: list[dict[str, Any]] = []
+        self._failed: list[tuple[Path, RkfetchError]] = []
+
+    def files(self, names: Sequence[str]) -> list[Path]:
+        """Return the files that are meant; what is none is noted as a failure."""
+        from rkfetch.registry.imports import files_below
+
+        found: list[Path] = []
+        for name in names:
+            path = Path(os.path.abspath(name))  # noqa: PTH100 - links in it are not followed
+            if not path.is_dir():
+                found.append(path)
+                continue
+            unreadable: list[OSError] = []
+            below = list(files_below(path, store=self._store, unreadable=unreadable.append))
+            for error in unreadable:
+                said = UsageError("the folder cannot be read", cause=[error.strerror or ""])
+                self._failed.append((Path(str(error.filename)), said))
+            if not below and not unreadable:
+                self._failed.append((path, UsageError("no .rkllm or .rknn file is below it")))
+            found += below
+        return list(dict.fromkeys(found))
+
+    def bring_in(self, catalog: Catalog, path: Path) -> None:
+        """Import one file, and tell."""
+        from rkfetch.catalog.imports import provenance
+        from rkfetch.registry.imports import import_file
+
+        from .progress import for_reading
+
+        notes: tuple[str, ...] = ()
+
+        def describe(sha256: str, facts: RkllmFacts) -> Record:
+            nonlocal notes
+            known = provenance(
+                catalog, path, sha256, facts, allow_unverified=self._allow_unverified
+            )
+            notes = known.contradictions
+            return known.record
+
+        title = f"reading {safe(path.name)}"
+        progress = for_reading(title, json_lines=self._as_json, quiet=self._quiet)
+        try:
+            with closing(progress):
+                imported = import_file(
+                    self._store, path, describe=describe, progress=progress, **self._how
+                )
+        except RkfetchError as error:
+            self._failed.append((path, error))
+            return
+        self._tell(imported, notes)
+
+    def _tell(self, imported: Imported, notes: Sequence[str]) -> None:
+        self._done.append(
+            {
+                **installed_json(imported.installed),
+                "from": str(imported.source),
+                "action": imported.action,
+                "removed": imported.removed,
+                "notes": list(notes),
+            }
+        )
+        if not self._silent:
+            say(_words(imported))
+        for note in () if self._as_json else notes:
+            for line in wrapped(f"{imported.source.name}: {note}", lead="warning: "):
+                say(line)
+        if not self._as_json:
+            emit(str(imported.installed.path))
+
+    def conclude(self) -> None:
+        """Answer; a failure of some files is one, with all of the answer.
+
+        Raises:
+            RkfetchError: not all files could be imported.
+        """
+        answer: dict[str, Any] = {
+            "files": self._done,
+            "failed": [
+                {"from": str(path), "error": error_json(error)} for path, error in self._failed
+            ],
+        }
+        if self._failed:
+            raise _all_failed(self._failed, len(self._done), answer)
+        if self._as_json:
+            emit_json({"status": "ok", **answer})
+
+
+_ACTIONS = {
+    "present": "already here",
+    "linked": "linked, which takes no room",
+    "cloned": "copied with shared blocks, which takes no room",
+    "copied": "copied",
+}
+
+
+def _words(imported: Imported) -> str:
+    record = imported.installed.record
+    size = human_bytes(record.size_bytes)
+    removed = ", and removed from its old place" if imported.removed else ""
+    model = f": {record.model}" if record.model else ""
+    place = f" of {record.source}:{record.repo}" if record.repo else ""
+    name = safe(imported.source.name)
+    return f"{name}, {size}{safe(model + place)}, {_ACTIONS[imported.action]}{removed}"
+
+
+def _all_failed(
+    failed: Sequence[tuple[Path, RkfetchError]], done: int, answer: dict[str, Any]
+) -> RkfetchError:
+    path, error = failed[0]
+    if len(failed) == 1 and done == 0:
+        if str(path) not in error.message:
+            error.message = f"{path}: {error.message}"
+    else:
+        kinds = {type(e) for _, e in failed}
+        kind = kinds.pop() if len(kinds) == 1 else IntegrityError
+        causes = [e.message if str(p) in e.message else f"{p}: {e.message}" for p, e in failed]
+        error = kind(
+            f"{len(failed)} of {len(failed) + done} could not be imported",
+            cause=causes,
+            hint=error.hint if len(failed) == 1 else "`rkfetch inspect FILE` tells more of each",
+        )
+    error.answer = answer
+    return error
