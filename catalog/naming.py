@@ -22,6 +22,7 @@ from .tokens import read_name, toolkit_in_text
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
+    from rkfetch.registry.record import Record
     from rkfetch.registry.versions import Version
 
     from .families import ModelName
@@ -248,3 +249,15 @@ def _role(parts: list[tuple[Name, Origin]], model: ModelName | None) -> str:
         if origin is Origin.FILE_NAME and name.role is not None:
             return name.role
     return model.role if model is not None else "llm"
+
+
+def recorded_model(record: Record) -> str | None:
+    """Return the plain name of a stored file's base model, as recorded or else as its name tells.
+
+    A vision encoder is none.
+    """
+    if record.model:
+        return record.model.rpartition("/")[2]
+    if record.path.endswith(".rknn"):
+        return None
+    return guess(record.repo, record.path).model

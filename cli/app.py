@@ -27,6 +27,7 @@ COMMANDS = {
     "path": ("store", "path_command", "Print the path of an installed model."),
     "import": ("imports", "import_command", "Take model files from this disk into the store."),
     "verify": ("store", "verify_command", "Check installed models byte for byte."),
+    "outdated": ("outdated", "outdated_command", "Say which installed models to update."),
     "rm": ("store", "rm_command", "Remove installed models."),
     "gc": ("store", "gc_command", "Remove stale partial downloads and leftovers."),
 }
@@ -38,7 +39,7 @@ GROUPS = {
     }
 }
 
-PLANNED = {"outdated", "convert", "export", "push", "lock", "sync", "diagnose", "browse"}
+PLANNED = {"convert", "export", "push", "lock", "sync", "diagnose", "browse"}
 """Words that will be commands, so that none of them is looked for as a model."""
 
 _OWN_OPTIONS = {"--help", "-h", "--version", "--install-completion", "--show-completion"}

@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING
 
 from rkfetch.catalog.models import match, parse_reference
-from rkfetch.catalog.naming import guess
+from rkfetch.catalog.naming import recorded_model
 from rkfetch.registry.errors import UnknownModelError, UsageError
 from rkfetch.registry.model import Quant
 
@@ -56,7 +56,7 @@ def _by_reference(items: Sequence[Installed], text: str) -> list[Installed]:
     if reference.file is not None:
         file = reference.file
         return [item for item in items if _is_file(item, file)]
-    names = {item.record.sha256: model_of(item) for item in items}
+    names = {item.record.sha256: recorded_model(item.record) for item in items}
     meant = set(match(reference.model or "", sorted({name for name in names.values() if name})))
     return [
         item
@@ -73,15 +73,6 @@ def _is_file(item: Installed, file: FileReference) -> bool:
         file.repo,
         file.path,
     ) and file.revision in revisions
-
-
-def model_of(item: Installed) -> str | None:
-    """Return the plain name of a file's base model, as recorded or else as its name tells."""
-    if item.record.model:
-        return item.record.model.rpartition("/")[2]
-    if item.path.suffix == ".rknn":
-        return None
-    return guess(item.record.repo, item.record.path).model
 
 
 def attribute_of(item: Installed, name: str) -> str | None:

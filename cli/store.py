@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from rkfetch.catalog.naming import recorded_model
 from rkfetch.registry.errors import IntegrityError
 
 from . import options  # noqa: TC001 - typer reads the annotations
 from .output import emit, emit_json, human_bytes, rate, safe, say
-from .selection import attribute_of, model_of, select, select_one
+from .selection import attribute_of, select, select_one
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -77,7 +78,7 @@ def _list_lines(items: Sequence[Installed]) -> Iterator[str]:
 def _cells(item: Installed) -> tuple[str, ...]:
     toolkit = attribute_of(item, "toolkit")
     return (
-        safe(item.record.model or model_of(item) or "unknown model"),
+        safe(item.record.model or recorded_model(item.record) or "unknown model"),
         safe(attribute_of(item, "platform") or "?"),
         safe(attribute_of(item, "quant") or "?"),
         safe(f"toolkit {toolkit}" if toolkit else "toolkit ?"),
@@ -156,7 +157,7 @@ def verify_command(
     answer: dict[str, Any] = {"files": []}
     bad = []
     begun, read_bytes = time.monotonic(), 0
-    for item in _selected(store, names):
+    for item in selected(store, names):
         read = not changed or store.is_changed(item)
         error = _verified(store, item, as_json=as_json, quiet=quiet) if read else None
         read_bytes += item.record.size_bytes if read else 0
@@ -208,7 +209,8 @@ def _all_damaged(bad: Sequence[IntegrityError], answer: dict[str, Any]) -> Integ
     return error
 
 
-def _selected(store: Store, names: Sequence[str] | None) -> list[Installed]:
+def selected(store: Store, names: Sequence[str] | None) -> list[Installed]:
+    """Return the installed files that are meant; without names all of them."""
     items = store.installed()
     if not names:
         return items

@@ -199,6 +199,7 @@ def test_a_read_only_store_serves(qwen: World, tmp_path: Path) -> None:
         ["list", "--json"],
         ["verify"],
         ["verify", "--changed"],
+        ["outdated", *HERE],
         ["qwen2.5-1.5b", *HERE, "--quiet", "-o", str(tmp_path / "placed.rkllm")],
     ]
     for command in commands:
@@ -220,3 +221,76 @@ def test_a_read_only_store_serves(qwen: World, tmp_path: Path) -> None:
     assert refused.returncode == 2
     assert json.loads(refused.stdout)["error"]["cause"] == ["Read-only file system"]
     assert W8 not in path
+
+
+# --- outdated -----------------------------------------------------------------------------------
+
+
+def outdated(world: World, *args: str) -> dict[str, object]:
+    (file,) = world.run("outdated", *args, "--json").json["files"]
+    return dict(file)
+
+
+def test_15_a_file_that_was_replaced_upstream_is_said_with_the_command(qwen: World) -> None:
+    assert qwen.run("qwen2.5-1.5b", *HERE, "-q").code == 0
+    qwen.hub.forget()
+    assert outdated(qwen, *HERE)["state"] == "current"
+    assert qwen.hub.requests == []
+    qwen.add(W4, seed=9)
+    qwen.update()
+    done = qwen.run("outdated", *HERE)
+    assert done.code == 0
+    assert done.out.startswith("replaced  ")
+    assert f"to update: rkfetch hf:{QWEN}/{W4}" in done.out
+    found = outdated(qwen, *HERE)
+    assert (found["state"], found["upstream"]) == ("replaced", "replaced")
+    command = str(found["update"]).split()
+    assert command[0] == "rkfetch"
+    updated = qwen.run(*command[1:], *HERE, "--json", "-q").json
+    assert updated["action"] == "downloaded"
+    files = qwen.run("outdated", *HERE, "--json").json["files"]
+    assert sorted(f["state"] for f in files) == ["current", "replaced"]
+
+
+def test_15_a_file_that_is_gone_upstream_is_to_be_kept(qwen: World) -> None:
+    assert qwen.run("qwen2.5-1.5b", *HERE, "-q").code == 0
+    repo = qwen.hub.find_repo(QWEN)
+    assert repo is not None
+    repo.remove_file(W4)
+    qwen.update()
+    found = outdated(qwen, *HERE)
+    assert (found["state"], found["update"]) == ("gone", None)
+
+
+def test_15_after_an_upgrade_of_the_runtime_a_better_build_is_said_with_both_verdicts(
+    qwen: World,
+) -> None:
+    assert qwen.run("qwen2.5-1.5b", *HERE, "-q").code == 0
+    newer = "RK3576/Qwen2.5-1.5B-Instruct_RK3576_w4a16_1.3.0.rkllm"
+    qwen.add(newer, toolkit="1.3.0", seed=5)
+    qwen.update()
+    assert outdated(qwen, *HERE)["state"] == "current"
+    done = qwen.run("outdated", "qwen2.5-1.5b", "--runtime", "1.3.0")
+    assert done.code == 0
+    text = " ".join(done.out.split())
+    assert text.startswith("better ")
+    assert "this one is risky: loads on runtime 1.3.0" in text
+    assert "that one is exact: made by toolkit 1.3.0" in text
+    assert f"to update: rkfetch hf:{QWEN}/{newer}" in text
+    assert "compared for rk3576, runtime 1.3.0, with the catalog of" in done.err
+
+
+def test_15_a_file_that_the_board_no_longer_runs_is_unusable(qwen: World) -> None:
+    assert qwen.run("qwen2.5-1.5b", *HERE, "-q").code == 0
+    found = outdated(qwen, "--runtime", "1.2.1")
+    assert found["state"] == "unusable"
+    no_board = qwen.run("outdated")
+    assert no_board.code == 0
+    assert no_board.out.startswith("current ")
+    assert "say --runtime X.Y.Z" in no_board.err
+
+
+def test_nothing_installed_is_an_answer(world: World) -> None:
+    done = world.run("outdated", *HERE)
+    assert (done.code, done.out) == (0, "")
+    assert world.run("outdated", *HERE, "--json").json["files"] == []
