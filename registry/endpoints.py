@@ -19,13 +19,46 @@ def endpoint() -> str:
     return _base_url("HF_ENDPOINT", "https://huggingface.co")
 
 
+def endpoints() -> list[str]:
+    """Return the Hub's base URLs in the order in which they are asked.
+
+    `endpoint` first, then those of ``RKFETCH_ENDPOINTS`` (separated by spaces or commas), which
+    take over where the ones before them fail.
+
+    Raises:
+        UsageError: one of them is no http(s) URL, or holds a password.
+    """
+    return list(dict.fromkeys([endpoint(), *_listed("RKFETCH_ENDPOINTS", "https://hf-mirror.com")]))
+
+
+def mirrors() -> list[str]:
+    """Return the base URLs of stores of other machines, asked before any Hub.
+
+    ``RKFETCH_MIRRORS`` (separated by spaces or commas): each serves the folder ``models`` of a
+    store as static files.
+
+    Raises:
+        UsageError: one of them is no http(s) URL, or holds a password.
+    """
+    return _listed("RKFETCH_MIRRORS", "http://nas.local:8080/models")
+
+
 def modelscope_endpoint() -> str:
     """Return ModelScope's base URL: ``RKFETCH_MODELSCOPE_ENDPOINT``, else www.modelscope.cn."""
     return _base_url("RKFETCH_MODELSCOPE_ENDPOINT", "https://www.modelscope.cn")
 
 
 def _base_url(variable: str, default: str) -> str:
-    url = (os.environ.get(variable) or default).strip().rstrip("/")
+    return _checked(variable, os.environ.get(variable) or default, default)
+
+
+def _listed(variable: str, example: str) -> list[str]:
+    urls = re.split(r"[\s,]+", os.environ.get(variable, ""))
+    return [_checked(variable, url, example) for url in urls if url]
+
+
+def _checked(variable: str, url: str, example: str) -> str:
+    url = url.strip().rstrip("/")
     if "@" in url:
         # Records, the catalog and messages name endpoints: what stands there is no secret.
         raise UsageError(
@@ -39,7 +72,7 @@ def _base_url(variable: str, default: str) -> str:
         valid = False
     if not valid:
         raise UsageError(
-            f"{variable} is '{url}', which is not an address", hint=f"an example: {default}"
+            f"{variable} is '{url}', which is not an address", hint=f"an example: {example}"
         )
     return url
 

@@ -8,19 +8,20 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any, Literal
 
-from .endpoints import endpoint, modelscope_endpoint
+from .endpoints import mirrors
 from .http import rkfetch_version
-from .hub import HubFile
+from .hub import hub_routes
+from .mirror import MirrorFile
 from .record import Record, attributes_of
 from .rkllm_read import read_file
+from .route import Route, first_that_answers
 from .transfer import download
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
     from .http import Http
-    from .hub import Remote
     from .limits import Limits
     from .model import Artifact
     from .progress import Progress
@@ -87,12 +88,22 @@ def fetch(
     here = installed(store, artifact)
     if here is not None:
         return Fetched(installed=here, action="present")
-    source = HubFile(http=http, artifact=artifact, waiting=progress.waiting)
-    remote = source.locate()
-    sha256 = artifact.sha256 or remote.sha256
+    routes = hub_routes(http, artifact, waiting=progress.waiting)
+    elsewhere = mirrors()
+    sha256 = artifact.sha256
+    if sha256 is None or not elsewhere:
+        routes = first_that_answers(
+            routes,
+            elsewhere=lambda error, there: progress.waiting(
+                f"{error.message}; going on with {there.source.place}", 0
+            ),
+        )
+        sha256 = sha256 or routes[0].located().sha256
     if sha256 is not None and (here := store.find(sha256)) is not None:
         return Fetched(installed=here, action="present")
-    key = sha256 or hashlib.sha256(source.identity.encode()).hexdigest()
+    key = sha256 or hashlib.sha256(routes[0].source.identity.encode()).hexdigest()
+    if sha256 is not None:
+        routes = [*_mirrored(http, artifact, sha256, progress), *routes]
     with store.writing(key, waiting=progress.waiting):
         here = store.find(sha256) if sha256 else installed(store, artifact)
         if here is not None:
@@ -106,17 +117,16 @@ def fetch(
 
         downloaded = download(
             http,
-            [source],
+            routes,
             partial=store.partial(key),
-            remote=remote,
             expected_size=artifact.size_bytes,
-            expected_sha256=artifact.sha256,
+            expected_sha256=sha256,
             progress=progress,
             check=look,
             limits=limits,
         )
         progress.phase("install")
-        record = _record(artifact, remote, downloaded, facts, record_extra or {})
+        record = _record(artifact, downloaded, facts, record_extra or {})
         item = store.add(downloaded.path, record)
     return Fetched(
         installed=item,
@@ -125,6 +135,19 @@ def fetch(
         bytes_downloaded=downloaded.received_bytes,
         facts=facts,
     )
+
+
+def _mirrored(http: Http, artifact: Artifact, sha256: str, progress: Progress) -> Iterator[Route]:
+    for base in mirrors():
+        yield Route(
+            MirrorFile(
+                http=http,
+                base=base,
+                sha256=sha256,
+                name=artifact.name,
+                waiting=progress.waiting,
+            )
+        )
 
 
 def _look(
@@ -143,7 +166,6 @@ def _look(
 
 def _record(
     artifact: Artifact,
-    remote: Remote,
     downloaded: Downloaded,
     facts: RkllmFacts | None,
     extra: Mapping[str, Any],
@@ -156,9 +178,9 @@ def _record(
         source=artifact.source,
         repo=artifact.repo,
         path=artifact.path,
-        revision=remote.commit or artifact.revision,
+        revision=downloaded.commit or artifact.revision,
         requested=artifact.revision,
-        endpoint=_endpoint(artifact),
+        endpoint=downloaded.place,
         model=extra.get("model"),
         attributes={**_known_attributes(artifact), **header},
         verdict=extra.get("verdict"),
@@ -166,12 +188,6 @@ def _record(
         fetched_at=now.isoformat(timespec="seconds"),
         rkfetch=rkfetch_version(),
     )
-
-
-def _endpoint(artifact: Artifact) -> str | None:
-    if artifact.source == "huggingface":
-        return endpoint()
-    return modelscope_endpoint() if artifact.source == "modelscope" else None
 
 
 def _known_attributes(artifact: Artifact) -> dict[str, dict[str, str | None]]:

@@ -21,6 +21,7 @@ from rkfetch import __version__
 from . import addresses
 from .deadline import Connections, cut
 from .endpoints import endpoint as hub_endpoint
+from .endpoints import endpoints as hub_endpoints
 from .errors import IntegrityError, NetworkError, OfflineError, UsageError
 from .failures import TransientError, failure_of_status, translated
 from .headers import whole_number
@@ -184,8 +185,8 @@ class Http:
     """A client for one endpoint and everything that it redirects to. May be used by threads.
 
     Args:
-        token: sent to the endpoint's own origin, if `addresses.token_fits` it, and nowhere else.
-        endpoint: what the token is for; by default ``HF_ENDPOINT``, else huggingface.co.
+        token: sent to the endpoints' own origins, where `addresses.token_fits`, and nowhere else.
+        endpoint: what the token is for; by default all of `endpoints.endpoints`.
         connect_timeout_s: for a connection to come about.
         stall_timeout_s: without a single byte; ``HF_HUB_DOWNLOAD_TIMEOUT``, else 30. Twice as
             long may take what `request` answers, or the head of any other answer, in all. There
@@ -223,8 +224,11 @@ class Http:
         self._opening = threading.Lock()
         self._by_way_of_proxies = Connections()
         home = endpoint or (hub_endpoint() if token else "")
-        self._token = token if token and addresses.token_fits(home) else None
-        self._token_origin = addresses.origin(home) if self._token else None
+        homes = [home, *hub_endpoints()] if token and not endpoint else [home]
+        self._token = token
+        self._token_origins = {
+            addresses.origin(home) for home in homes if token and addresses.token_fits(home)
+        }
         self._by_proxy = any(
             os.environ.get(n) or os.environ.get(n.lower()) for n in _PROXY_VARIABLES
         )
@@ -249,7 +253,7 @@ class Http:
 
     def has_token_for(self, url: str) -> bool:
         """Tell whether requests to this URL carry a token."""
-        return self._token_origin is not None and addresses.origin(url) == self._token_origin
+        return addresses.origin(url) in self._token_origins
 
     @contextmanager
     def open(

@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from . import addresses
-from .endpoints import endpoint, hub_token, modelscope_endpoint
+from .endpoints import endpoint, endpoints, hub_token, modelscope_endpoint
 from .errors import AuthenticationError, IntegrityError, NetworkError, UnknownModelError
 from .failures import TransientError
 from .headers import ContentRange, plain, whole_number
 from .mismatch import replaced_upstream
 from .model import Availability
+from .route import Remote, Route, first_that_answers
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -38,11 +39,17 @@ _MOST_WITHOUT_RANGES = 8 << 20
 
 
 def resolve_url(
-    repo: str, path: str, revision: str | None = None, *, source: str = "huggingface"
+    repo: str,
+    path: str,
+    revision: str | None = None,
+    *,
+    source: str = "huggingface",
+    base: str | None = None,
 ) -> str:
     """Return the address under which a source gives out a file.
 
-    A ``source`` other than the known hubs has its base URL as ``repo``, and no revisions.
+    A ``source`` other than the known hubs has its base URL as ``repo``, and no revisions. ``base``
+    is another endpoint of the Hub than `endpoint`.
 
     Raises:
         UnknownModelError: the source has no addresses.
@@ -54,7 +61,7 @@ def resolve_url(
     file = "/".join(quote(part, safe="") for part in parts)
     if source == "huggingface":
         at = quote(revision or "main", safe="")
-        return f"{endpoint()}/{_quoted_repo(repo)}/resolve/{at}/{file}"
+        return f"{base or endpoint()}/{_quoted_repo(repo)}/resolve/{at}/{file}"
     if source == "modelscope":
         at = quote(revision or "master", safe="")
         return f"{modelscope_endpoint()}/models/{_quoted_repo(repo)}/resolve/{at}/{file}"
@@ -77,25 +84,17 @@ def _quoted_repo(repo: str) -> str:
     return "/".join(quote(part, safe="") for part in repo.split("/"))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Remote:
-    """Where a file can be had now, and what its source says about it."""
-
-    url: str
-    """May be signed, and then stops working after a while."""
-    size_bytes: int | None = None
-    sha256: str | None = None
-    commit: str | None = None
-
-
 def locate(
     http: Http,
     artifact: Artifact,
     *,
     waiting: Callable[[str, float], object] | None = None,
     hurried: bool = False,
+    base: str | None = None,
 ) -> Remote:
     """Ask the source where an artifact's content is, without asking for content.
+
+    ``base`` is another endpoint of the Hub than `endpoint`; ``hurried`` as for `Http.retries`.
 
     Raises:
         AuthenticationError: it wants a token or consent.
@@ -114,12 +113,14 @@ def locate(
             f"{artifact.name} can only be fetched by hand",
             cause=[artifact.note] if artifact.note else [],
         )
-    url = resolve_url(artifact.repo, artifact.path, artifact.revision, source=artifact.source)
+    url = resolve_url(
+        artifact.repo, artifact.path, artifact.revision, source=artifact.source, base=base
+    )
     reply = http.request("HEAD", url, follow="same-origin", waiting=waiting, hurried=hurried)
     if reply.status in {405, 501}:
         first_byte = {"Range": "bytes=0-0"}
         reply = http.request("GET", url, headers=first_byte, follow="same-origin", max_bytes=1)
-    _raise_for_status(http, reply, artifact)
+    _raise_for_status(http, reply, artifact, base or endpoint())
     remote = _remote(reply)
     if reply.redirect is not None and not _is_from_a_hub(remote):
         remote = _located_elsewhere(http, reply.redirect) or remote
@@ -172,12 +173,12 @@ def _unquoted(etag: str) -> str:
     return etag.removeprefix("W/").strip('"')
 
 
-def _raise_for_status(http: Http, reply: Reply, artifact: Artifact) -> None:
+def _raise_for_status(http: Http, reply: Reply, artifact: Artifact, base: str) -> None:
     code = reply.headers.get("x-error-code", "")
     if reply.status < 400:
         return
     if reply.status in {401, 403}:
-        raise _authentication(http, reply, artifact, code)
+        raise _authentication(http, reply, artifact, f"{base}/{artifact.repo}")
     if reply.status in {404, 410}:
         what = {
             "RepoNotFound": f"the repository {artifact.repo} is not there",
@@ -194,15 +195,14 @@ def _raise_for_status(http: Http, reply: Reply, artifact: Artifact) -> None:
     )
 
 
-def _authentication(http: Http, reply: Reply, artifact: Artifact, code: str) -> AuthenticationError:
+def _authentication(http: Http, reply: Reply, artifact: Artifact, page: str) -> AuthenticationError:
     if artifact.source != "huggingface":
         return AuthenticationError(
             f"{artifact.repo} asks for permission", cause=[f"it answered {reply.status}"]
         )
-    page = f"{endpoint()}/{artifact.repo}"
     sent = http.has_token_for(reply.url)
     give = "set HF_TOKEN, or run `hf auth login`"
-    if code == "GatedRepo":
+    if reply.headers.get("x-error-code") == "GatedRepo":
         accept = f"accept its conditions at {page}"
         return AuthenticationError(
             f"{artifact.repo} is gated by its owner",
@@ -234,6 +234,8 @@ class HubFile:
     http: Http
     artifact: Artifact
     waiting: Callable[[str, float], object] | None = None
+    base: str | None = None
+    """Another endpoint of the Hub than `endpoint`."""
 
     @property
     def name(self) -> str:
@@ -249,11 +251,23 @@ class HubFile:
     @property
     def place(self) -> str:
         """Base URL of the endpoint that is asked."""
-        return base_url(self.artifact)
+        return self.base or base_url(self.artifact)
 
     def locate(self, *, hurried: bool = False) -> Remote:
         """Find an address that works now; raises like `locate`."""
-        return locate(self.http, self.artifact, waiting=self.waiting, hurried=hurried)
+        return locate(
+            self.http, self.artifact, waiting=self.waiting, hurried=hurried, base=self.base
+        )
+
+
+def hub_routes(
+    http: Http, artifact: Artifact, *, waiting: Callable[[str, float], object] | None = None
+) -> list[Route]:
+    """Return the endpoints that may give out an artifact, in the order in which they are asked."""
+    bases = endpoints() if artifact.source == "huggingface" else [base_url(artifact)]
+    return [
+        Route(HubFile(http=http, artifact=artifact, waiting=waiting, base=base)) for base in bases
+    ]
 
 
 class HttpBytes:
@@ -284,7 +298,7 @@ class HttpBytes:
         """
         if self._remote is None:
             self.requests += 1
-            self._remote = locate(self._http, self._artifact)
+            self._remote = first_that_answers(hub_routes(self._http, self._artifact))[0].located()
             self._same_version(size=self._remote.size_bytes)
         return self._remote
 

@@ -4,12 +4,30 @@ from __future__ import annotations
 
 import hashlib
 import threading
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
+from .errors import AuthenticationError, IntegrityError, NetworkError, UnknownModelError
 from .mismatch import replaced_upstream
 
 if TYPE_CHECKING:
-    from .hub import Remote
+    from collections.abc import Callable, Sequence
+
+    from .errors import RkfetchError
+
+OF_A_PLACE = (NetworkError, AuthenticationError, UnknownModelError, IntegrityError)
+"""Failures that another place may not have."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Remote:
+    """Where a file can be had now, and what its source says about it."""
+
+    url: str
+    """May be signed, and then stops working after a while."""
+    size_bytes: int | None = None
+    sha256: str | None = None
+    commit: str | None = None
 
 
 class Source(Protocol):
@@ -75,3 +93,45 @@ class Route:
         """Have the address looked up anew: it does not work any more."""
         with self._lock:
             self._remote = None
+
+
+def first_that_answers(
+    routes: Sequence[Route], *, elsewhere: Callable[[RkfetchError, Route], object] | None = None
+) -> list[Route]:
+    """Return the first place that says where the file is, and those after it.
+
+    ``elsewhere`` is told why a place was left, and for which.
+
+    Raises:
+        NetworkError, AuthenticationError, UnknownModelError, IntegrityError: none does; the last
+            one's reason, with those before it as causes.
+    """
+    failures: list[RkfetchError] = []
+    while (failure := _failure_of(routes)) is not None:
+        failures.append(failure)
+        routes = next_place(routes, failures, elsewhere)
+    return list(routes)
+
+
+def _failure_of(routes: Sequence[Route]) -> RkfetchError | None:
+    try:
+        routes[0].located(hurried=len(routes) > 1)
+    except OF_A_PLACE as error:
+        return error
+    return None
+
+
+def next_place(
+    routes: Sequence[Route],
+    failures: Sequence[RkfetchError],
+    elsewhere: Callable[[RkfetchError, Route], object] | None = None,
+) -> list[Route]:
+    """Return the places after the first, which failed; raises its failure if there are none."""
+    *before, error = failures
+    _, *others = routes
+    if not others:
+        error.cause = (*error.cause, *(f"before that: {e.message}" for e in before))
+        raise error
+    if elsewhere is not None:
+        elsewhere(error, others[0])
+    return others

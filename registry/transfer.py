@@ -13,13 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from .durable import disk_errors
-from .errors import (
-    AuthenticationError,
-    IntegrityError,
-    NetworkError,
-    RkfetchError,
-    UnknownModelError,
-)
+from .errors import IntegrityError, RkfetchError
 from .failures import TransientError
 from .follower import Follower
 from .headers import ContentRange
@@ -31,7 +25,7 @@ from .mismatch import BadContentError, UnwantedContentError, differs, explanatio
 from .pace import Pace
 from .partial import Partial
 from .progress import NoProgress, Progress
-from .route import Route
+from .route import OF_A_PLACE, Route, first_that_answers, next_place
 from .spans import Division, Spans
 
 if TYPE_CHECKING:
@@ -39,9 +33,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from .http import Http
-    from .hub import Remote
     from .retries import Retries
-    from .route import Source
 
 __all__ = ["Downloaded", "Limits", "NoProgress", "Progress", "download"]
 
@@ -54,8 +46,6 @@ _LEAST_PROGRESS = 16 << 10
 _STALLED_AFTER_S = 3.0
 _LAX_AFTER = 2
 """So many new beginnings for changed ETags are enough, where a SHA-256 decides in the end."""
-_OF_A_PLACE = (NetworkError, AuthenticationError, UnknownModelError, IntegrityError)
-"""Failures that another place may not have."""
 _RESUME_HINT = "what was downloaded is kept: run the same command again to go on"
 
 
@@ -74,16 +64,17 @@ class Downloaded:
     """Requests for content."""
     validator: str | None
     """Strong ETag or date under which the server gave the file."""
-    source: Source
-    """The place that the last bytes came from."""
+    place: str
+    """Base URL of the endpoint that the last bytes came from."""
+    commit: str | None
+    """The commit that the file was at, if its source told."""
 
 
 def download(
     http: Http,
-    sources: Sequence[Source],
+    routes: Sequence[Route],
     *,
     partial: Path,
-    remote: Remote | None = None,
     expected_size: int | None = None,
     expected_sha256: str | None = None,
     progress: Progress | None = None,
@@ -92,11 +83,11 @@ def download(
 ) -> Downloaded:
     """Bring a file here, going on where an earlier process stopped.
 
-    The caller must be the only writer of ``partial``. The ``sources`` are asked in their order:
-    a later one goes on where the ones before it fail. ``remote`` saves the first
-    `Source.locate`. A size or digest that nobody expects is the one that the source tells; a
-    file of which nobody tells the size is refused, because it could fill the disk. ``check``
-    looks at the finished file and returns a sentence if it is not what was wanted.
+    The caller must be the only writer of ``partial``. The ``routes`` are taken in their order: a
+    later one goes on where the ones before it fail. A size or digest that nobody expects is the
+    one that the source tells; a file of which nobody tells the size is refused, because it could
+    fill the disk. ``check`` looks at the finished file and returns a sentence if it is not what
+    was wanted.
 
     Wrong content is removed and fetched once more from its beginning before it is an error, from
     another source if there is one.
@@ -108,7 +99,6 @@ def download(
             What was downloaded is kept.
         AuthenticationError, UnknownModelError: as `Source.locate`.
     """
-    routes = [Route(source, remote=remote if i == 0 else None) for i, source in enumerate(sources)]
     progress = progress or NoProgress()
 
     def attempt(routes: Sequence[Route]) -> Downloaded:
@@ -121,11 +111,11 @@ def download(
         return attempt(routes)
     except BadContentError as error:
         progress.restarted(error.message)
-        # Who sent it is asked last, and anew.
+        # Who sent it is asked last; of several, only the last, which is the most trusted.
         guilty = [route for route in routes if route.has_delivered]
         others = [route for route in routes if route not in guilty]
     try:
-        return attempt([Route(route.source) for route in others or guilty])
+        return attempt([Route(route.source) for route in [*others, *guilty[-1:]]])
     except BadContentError as error:
         raise IntegrityError(
             error.message,
@@ -204,32 +194,18 @@ class _Download:
 
     def _agreed(self, size: int | None, sha256: str | None) -> Expected:
         """Find the first place that has the file, and what the file must be."""
-        failures: list[RkfetchError] = []
-        while True:
-            try:
-                remote, known = self._asked(self._route, size)
-                break
-            except _OF_A_PLACE as error:
-                self._go_elsewhere([*failures, error])
-                failures.append(error)
+        self._routes = first_that_answers(self._routes, elsewhere=self._say_elsewhere)
+        remote = self._route.located()
+        known = size if size is not None else remote.size_bytes
+        if known is None:
+            known = self._asked_size(self._route)
         sha256 = sha256 or remote.sha256
         for route in self._routes:
             route.expect(known, sha256)
         return Expected(name=self._route.source.name, size_bytes=known, sha256=sha256)
 
-    def _go_elsewhere(self, failures: Sequence[RkfetchError]) -> None:
-        """Leave the present place for the next one; raises the last failure if there is none."""
-        *before, error = failures
-        if len(self._routes) == 1:
-            error.cause = (*error.cause, *(f"before that: {e.message}" for e in before))
-            raise error
-        del self._routes[0]
-        self._progress.waiting(f"{error.message}; going on with {self._route.source.place}", 0)
-
-    def _asked(self, route: Route, size: int | None) -> tuple[Remote, int]:
-        remote = route.located(hurried=len(self._routes) > 1)
-        size = size if size is not None else remote.size_bytes
-        return remote, size if size is not None else self._asked_size(route)
+    def _say_elsewhere(self, error: RkfetchError, there: Route) -> None:
+        self._progress.waiting(f"{error.message}; going on with {there.source.place}", 0)
 
     def _asked_size(self, route: Route) -> int:
         """Learn the size from an answer that carries content."""
@@ -302,7 +278,7 @@ class _Download:
             if arrivals.expected.sha256 is None:
                 raise failure  # nothing tells that another place has the same file
             failures.append(failure)
-            self._go_elsewhere(failures)
+            self._routes = next_place(self._routes, failures, self._say_elsewhere)
 
     def _failure_of(self, arrivals: Arrivals, keeper: _Keeper, route: Route) -> RkfetchError | None:
         """Bring what is missing from one place; returns what made that impossible."""
@@ -315,7 +291,7 @@ class _Download:
             while self._is_missing_some(arrivals, route, pace):
                 keeper.raise_failure()
                 self._look_at_the_ended(arrivals, route, pace, patience)
-        except _OF_A_PLACE as error:
+        except OF_A_PLACE as error:
             return error
         return None
 
@@ -447,7 +423,8 @@ class _Download:
             received_bytes=arrivals.received,
             requests=arrivals.requests,
             validator=arrivals.validators.get(self._route.key),
-            source=self._route.source,
+            place=self._route.source.place,
+            commit=self._route.located().commit,
         )
 
 

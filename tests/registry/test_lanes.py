@@ -25,6 +25,7 @@ from hub.server import Fault, Hub
 from rkfetch.registry.errors import IntegrityError, NetworkError
 from rkfetch.registry.hub import HubFile
 from rkfetch.registry.limits import Limits
+from rkfetch.registry.route import Route
 from rkfetch.registry.store import Store
 from rkfetch.registry.transfer import download
 from rkllm_files import rkllm_bytes
@@ -61,7 +62,7 @@ def partial(tmp_path: Path) -> Path:
 
 def get(http: Http, partial: Path, watcher: Watcher | None = None, **values: Any) -> Downloaded:
     source = HubFile(http=http, artifact=artifact())
-    done = download(http, [source], partial=partial, progress=watcher or Watcher(), **values)
+    done = download(http, [Route(source)], partial=partial, progress=watcher or Watcher(), **values)
     assert partial.read_bytes() == CONTENT
     assert done.sha256 == SHA256
     return done
@@ -74,7 +75,7 @@ class TestNumber:
         hub.repos[0].add_file(FILE, CONTENT * 4)
         hub.break_it(Fault(origin="cdn", rate=4_000_000))
         source = HubFile(http=http, artifact=artifact())
-        done = download(http, [source], partial=partial)
+        done = download(http, [Route(source)], partial=partial)
         assert partial.read_bytes() == CONTENT * 4
         assert done.requests > 1
         assert hub.data_bytes() < 4 * SIZE * 1.2

@@ -21,6 +21,7 @@ from rkfetch.registry.errors import (
 from rkfetch.registry.hub import HubFile
 from rkfetch.registry.journal import journal_of
 from rkfetch.registry.limits import Limits
+from rkfetch.registry.route import Route
 from rkfetch.registry.transfer import download
 from rkllm_files import rkllm_bytes
 
@@ -63,7 +64,7 @@ def watcher() -> Watcher:
 def get(http: Http, partial: Path, watcher: Watcher | None = None, **values: Any) -> Downloaded:
     source = HubFile(http=http, artifact=artifact())
     values = {"limits": Limits(connections=1), **values}
-    return download(http, [source], partial=partial, progress=watcher or Watcher(), **values)
+    return download(http, [Route(source)], partial=partial, progress=watcher or Watcher(), **values)
 
 
 def get_a_part(hub: Hub, http: Http, partial: Path, size: int = 2 << 20) -> int:
@@ -395,7 +396,7 @@ class TestResume:
         here = get_a_part(hub, http, partial)
         hub.add_repo("bob/copy").add_file("copy.rkllm", CONTENT)
         source = HubFile(http=http, artifact=artifact(repo="bob/copy", path="copy.rkllm"))
-        done = download(http, [source], partial=partial, expected_sha256=SHA256)
+        done = download(http, [Route(source)], partial=partial, expected_sha256=SHA256)
         assert (done.resumed_from, done.sha256) == (here, SHA256)
         assert "if-range" not in hub.data_requests()[0].headers
 

@@ -19,6 +19,7 @@ from rkfetch.registry import transfer
 from rkfetch.registry.errors import NetworkError
 from rkfetch.registry.hub import HubFile
 from rkfetch.registry.journal import journal_of
+from rkfetch.registry.route import Route
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -74,10 +75,10 @@ def test_any_sequence_of_accidents_gives_the_same_bytes(
             _prepare(hub, partial, kind, at)
             watcher = Watcher(interrupt_at=at if kind in {"interrupt", "tear"} else None)
             with contextlib.suppress(NetworkError, KeyboardInterrupt):
-                transfer.download(http, [source], partial=partial, progress=watcher)
+                transfer.download(http, [Route(source)], partial=partial, progress=watcher)
         hub.heal()
         hub.forget()
-        done = transfer.download(http, [source], partial=partial)
+        done = transfer.download(http, [Route(source)], partial=partial)
         assert partial.read_bytes() == CONTENT
         assert done.sha256 == hashlib.sha256(CONTENT).hexdigest()
         assert done.received_bytes == SIZE - done.resumed_from

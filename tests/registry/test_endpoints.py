@@ -1,0 +1,265 @@
+"""Several places for one file: other endpoints of the Hub, and stores of other machines."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import http.server
+import threading
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from downloads import FILE, REPO, Watcher, always, artifact, quick_http
+from hub.server import Fault, Hub
+from rkfetch.registry import endpoints
+from rkfetch.registry.errors import (
+    AuthenticationError,
+    IntegrityError,
+    NetworkError,
+    UnknownModelError,
+    UsageError,
+)
+from rkfetch.registry.fetch import fetch
+from rkfetch.registry.store import Store
+from rkllm_files import rkllm_bytes
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from rkfetch.registry.fetch import Fetched
+
+CONTENT = rkllm_bytes(body_bytes=3 << 20)
+SIZE = len(CONTENT)
+SHA256 = hashlib.sha256(CONTENT).hexdigest()
+NOBODY = "http://127.0.0.1:9"
+
+
+def filled() -> Hub:
+    hub = Hub()
+    hub.__enter__()
+    hub.add_repo(REPO).add_file(FILE, CONTENT)
+    return hub
+
+
+@pytest.fixture
+def first(monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
+    hub = filled()
+    monkeypatch.setenv("HF_ENDPOINT", hub.endpoint)
+    yield hub
+    hub.close()
+
+
+@pytest.fixture
+def second(first: Hub, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
+    hub = filled()
+    monkeypatch.setenv("RKFETCH_ENDPOINTS", hub.endpoint)
+    yield hub
+    hub.close()
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return Store(tmp_path / "store")
+
+
+def get(store: Store, watcher: Watcher | None = None, **values: Any) -> Fetched:
+    known = {"sha256": SHA256, "size_bytes": SIZE, **values}
+    with quick_http() as client:
+        done = fetch(artifact(**known), store=store, http=client, progress=watcher or Watcher())
+    assert done.installed.path.read_bytes() == CONTENT
+    return done
+
+
+class TestHubs:
+    def test_the_first_that_answers_is_taken(self, first: Hub, second: Hub, store: Store) -> None:
+        assert get(store).installed.record.endpoint == first.endpoint
+        assert second.requests == []
+
+    @pytest.mark.parametrize("known", [{}, {"sha256": None, "size_bytes": None}])
+    def test_a_dead_first_one_is_left(
+        self, first: Hub, second: Hub, store: Store, known: dict[str, Any]
+    ) -> None:
+        first.stop_accepting()
+        watcher = Watcher()
+        assert get(store, watcher, **known).installed.record.endpoint == second.endpoint
+        assert any(f"going on with {second.endpoint}" in wait for wait in watcher.waits)
+
+    @pytest.mark.parametrize("status", [403, 404, 500, 503])
+    def test_one_that_does_not_give_it_out_is_left(
+        self, first: Hub, second: Hub, store: Store, status: int
+    ) -> None:
+        first.break_it(Fault(origin="hub", status=status))
+        assert get(store).installed.record.endpoint == second.endpoint
+
+    def test_one_with_another_content_is_left(self, first: Hub, second: Hub, store: Store) -> None:
+        first.repos[0].add_file(FILE, rkllm_bytes(seed=3))
+        assert get(store).installed.record.endpoint == second.endpoint
+
+    @pytest.mark.parametrize("connections", [1, 4])
+    def test_the_next_one_goes_on_in_the_middle_of_the_file(
+        self, first: Hub, second: Hub, store: Store, connections: int
+    ) -> None:
+        first.break_it(
+            Fault(origin="cdn", drop_after=500_000), Fault(origin="cdn", status=502, after=3)
+        )
+        with always(connections, stride=400_000):
+            done = get(store)
+        assert done.installed.record.endpoint == second.endpoint
+        assert first.data_bytes() > 300_000
+        assert second.data_bytes() <= SIZE - 300_000 + 400_000 * (connections - 1)
+
+    def test_without_a_digest_nothing_is_mixed(self, first: Hub, second: Hub, store: Store) -> None:
+        """The same name elsewhere may be another file."""
+        first.break_it(Fault(headers={"X-Linked-ETag": None}))
+        first.break_it(Fault(origin="cdn", status=502, after=1), Fault(drop_after=500_000))
+        second.repos[0].add_file(FILE, rkllm_bytes(body_bytes=3 << 20, seed=4))
+        with pytest.raises(NetworkError):
+            get(store, sha256=None, size_bytes=None)
+        assert second.data_bytes() == 0
+
+    def test_a_hostile_one_is_found_out_and_the_next_one_asked(
+        self, first: Hub, second: Hub, store: Store
+    ) -> None:
+        first.break_it(Fault(flip_at=SIZE // 2))
+        watcher = Watcher()
+        done = get(store, watcher)
+        assert done.installed.record.endpoint == second.endpoint
+        assert "wrong SHA-256" in watcher.restarts[0]
+        assert second.data_bytes() == SIZE
+
+    def test_all_hostile_is_an_error(self, first: Hub, second: Hub, store: Store) -> None:
+        first.break_it(Fault(flip_at=SIZE // 2))
+        second.break_it(Fault(flip_at=SIZE // 2))
+        with pytest.raises(IntegrityError, match="wrong SHA-256"):
+            get(store)
+        assert store.installed() == []
+
+    def test_none_says_what_each_said(self, first: Hub, second: Hub, store: Store) -> None:
+        first.stop_accepting()
+        second.stop_accepting()
+        with pytest.raises(NetworkError, match="refused the connection") as caught:
+            get(store)
+        assert sum("refused the connection" in line for line in caught.value.cause) == 1
+
+    def test_the_last_ones_word_counts(self, first: Hub, second: Hub, store: Store) -> None:
+        first.stop_accepting()
+        second.repos[0].gated = "auto"
+        with pytest.raises(AuthenticationError) as caught:
+            get(store)
+        assert f"{second.endpoint}/{REPO}" in (caught.value.hint or "")
+        second.remove_repo(REPO)
+        second.add_repo(REPO)
+        with pytest.raises(UnknownModelError):
+            get(store)
+
+
+@pytest.fixture
+def mirror(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
+    """The store of another board, given out by Python's own web server, which has no ranges."""
+    asked: list[str] = []
+
+    class Handler(http.server.SimpleHTTPRequestHandler):
+        def log_request(self, *_: Any) -> None:
+            asked.append(f"{self.command} {self.path}")
+
+        def log_message(self, *_: Any) -> None:
+            """Say nothing."""
+
+    folder = tmp_path / "other" / "models"
+    folder.mkdir(parents=True, exist_ok=True)
+    handler = functools.partial(Handler, directory=str(tmp_path / "other"))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        monkeypatch.setenv("RKFETCH_MIRRORS", f"http://127.0.0.1:{server.server_port}/models/")
+        yield asked
+        server.shutdown()
+
+
+@pytest.fixture
+def other(tmp_path: Path, first: Hub, monkeypatch: pytest.MonkeyPatch) -> Store:
+    """That board's store, with the file in it."""
+    other = Store(tmp_path / "other")
+    get(other)
+    first.forget()
+    return other
+
+
+class TestMirrors:
+    def test_a_neighbour_gives_what_the_hub_would(
+        self, first: Hub, other: Store, mirror: list[str], store: Store
+    ) -> None:
+        done = get(store)
+        assert done.installed.path.name == other.installed()[0].path.name
+        assert first.requests == []
+        assert (done.installed.record.endpoint or "").endswith("/models")
+
+    def test_a_neighbour_without_it_costs_one_question(
+        self, first: Hub, mirror: list[str], store: Store
+    ) -> None:
+        assert get(store).installed.record.endpoint == first.endpoint
+        assert mirror == [f"GET /models/{SHA256}/record.json"]
+
+    def test_what_no_catalog_knows_is_asked_of_the_hub_and_taken_from_the_neighbour(
+        self, first: Hub, other: Store, mirror: list[str], store: Store
+    ) -> None:
+        get(store, sha256=None, size_bytes=None)
+        assert first.data_bytes() == 0
+
+    def test_a_hub_that_cannot_be_reached_is_not_needed(
+        self, first: Hub, other: Store, mirror: list[str], store: Store
+    ) -> None:
+        first.stop_accepting()
+        get(store)
+
+    def test_a_damaged_neighbour_is_found_out(
+        self, first: Hub, other: Store, mirror: list[str], store: Store
+    ) -> None:
+        (item,) = other.installed()
+        content = bytearray(CONTENT)
+        content[SIZE // 2] ^= 1
+        item.path.write_bytes(content)
+        assert get(store).installed.record.endpoint == first.endpoint
+
+    @pytest.mark.parametrize(
+        "record",
+        [b"", b"<html>", b"[]", b"{}", b'{"schema_version": 1, "sha256": "x"}', b"[" * 100_000],
+    )
+    def test_what_is_no_store_is_left(
+        self, first: Hub, other: Store, mirror: list[str], store: Store, record: bytes
+    ) -> None:
+        (other.installed()[0].path.parent / "record.json").write_bytes(record)
+        assert get(store).installed.record.endpoint == first.endpoint
+
+    def test_a_dead_neighbour_is_left(
+        self, first: Hub, store: Store, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("RKFETCH_MIRRORS", NOBODY)
+        assert get(store).installed.record.endpoint == first.endpoint
+
+
+class TestNames:
+    def test_they_are_listed_in_order_and_once(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("HF_ENDPOINT", "https://a.example/")
+        monkeypatch.setenv("RKFETCH_ENDPOINTS", " https://b.example,https://a.example\nhttp://c/ ")
+        assert endpoints.endpoints() == ["https://a.example", "https://b.example", "http://c"]
+        assert endpoints.mirrors() == []
+
+    @pytest.mark.parametrize("variable", ["RKFETCH_ENDPOINTS", "RKFETCH_MIRRORS"])
+    @pytest.mark.parametrize("value", ["nas", "ftp://nas", "http://u:p@nas/", "http://[::1"])
+    def test_what_is_no_address_is_said(
+        self, monkeypatch: pytest.MonkeyPatch, variable: str, value: str
+    ) -> None:
+        monkeypatch.setenv(variable, value)
+        with pytest.raises(UsageError, match=variable):
+            endpoints.mirrors() if variable == "RKFETCH_MIRRORS" else endpoints.endpoints()
+
+    def test_the_token_goes_where_it_fits_only(
+        self, first: Hub, second: Hub, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("RKFETCH_ENDPOINTS", f"{second.endpoint} https://mirror.example")
+        with quick_http(token="hf_x") as client:
+            assert client.has_token_for(f"{first.endpoint}/x")
+            assert client.has_token_for(f"{second.endpoint}/x")
+            assert not client.has_token_for("https://mirror.example/x")
