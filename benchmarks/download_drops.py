@@ -113,7 +113,9 @@ def main() -> None:
     print(described())
     with contextlib.ExitStack() as stack:
         stack.enter_context(stopped_in_order())
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(dir=MEMORY)))
+        folder = Path(
+            stack.enter_context(tempfile.TemporaryDirectory(prefix="rkfetch-bench-", dir=MEMORY))
+        )
         folder.chmod(0o755)
         sample = make_sample(folder, options.mib)
         for reset in (False, True):

@@ -7,7 +7,7 @@
 Real TCP between two network namespaces; a forwarder in user space delays the packets and loses
 some (`lab/link.py`), because not every kernel has netem. The server's congestion control decides
 what a single connection reaches when packets are lost, so every cell is measured with the usual
-two: cubic, and bbr if the kernel has it. Sizes are chosen by cell so that aria2c takes 10 to 20
+two: cubic, and bbr if the kernel has it. Sizes are chosen by cell so that aria2c takes 10 to 15
 seconds; a single connection may take eight times as long. Medians, and each round's ratio.
 """
 
@@ -38,13 +38,13 @@ MEMORY = Path("/dev/shm")
 
 
 def fitting_mib(link_: Link) -> int:
-    """Return a size that aria2c fetches over the link in 10 to 20 s at 100 Mbit/s.
+    """Return a size that aria2c fetches over the link in 10 to 15 s at 100 Mbit/s.
 
     With loss, cubic reaches about MSS / RTT x 1.2 / sqrt(loss) on each connection.
     """
     if not link_.loss_percent or link_.congestion == "bbr":
-        return 160
-    return 32 if link_.rtt_ms <= 100 else 12
+        return 128
+    return 24 if link_.rtt_ms <= 100 else 8
 
 
 def check(link_: Link, origin: Origin, size_bytes: int) -> None:
@@ -105,7 +105,11 @@ def main() -> None:
     with stopped_in_order():
         for rtt, loss, name in cells:
             with contextlib.ExitStack() as stack:
-                folder = Path(stack.enter_context(tempfile.TemporaryDirectory(dir=MEMORY)))
+                folder = Path(
+                    stack.enter_context(
+                        tempfile.TemporaryDirectory(prefix="rkfetch-bench-", dir=MEMORY)
+                    )
+                )
                 folder.chmod(0o755)
                 link_ = stack.enter_context(
                     link(rtt_ms=rtt, loss_percent=loss, rate_mbit=options.rate, congestion=name)

@@ -81,7 +81,9 @@ def main() -> None:
 
     with contextlib.ExitStack() as stack:
         stack.enter_context(stopped_in_order())
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(dir=memory)))
+        folder = Path(
+            stack.enter_context(tempfile.TemporaryDirectory(prefix="rkfetch-bench-", dir=memory))
+        )
         folder.chmod(0o755)
         sample = make_sample(folder, options.mib)
         origin = stack.enter_context(

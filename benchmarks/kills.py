@@ -253,7 +253,9 @@ def main() -> None:
     print(described())
     with contextlib.ExitStack() as stack:
         stack.enter_context(stopped_in_order())
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(dir=memory)))
+        folder = Path(
+            stack.enter_context(tempfile.TemporaryDirectory(prefix="rkfetch-bench-", dir=memory))
+        )
         folder.chmod(0o755)
         sample = make_sample(folder, mib)
         cdn_port = free_port()

@@ -15,10 +15,13 @@ if TYPE_CHECKING:
 def stopped_in_order() -> Iterator[None]:
     """Turn Ctrl-C, SIGTERM and a closed terminal into an exit that runs every clean-up."""
 
+    kinds = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
     def stop(number: int, _frame: object) -> None:
+        for kind in kinds:  # a second Ctrl-C must not break off the clean-up
+            signal.signal(kind, signal.SIG_IGN)
         sys.exit(128 + number)
 
-    kinds = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
     before = {kind: signal.signal(kind, stop) for kind in kinds}
     try:
         yield
