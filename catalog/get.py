@@ -18,6 +18,7 @@ from .probe import note_file, probe
 
 if TYPE_CHECKING:
     from rkfetch.registry.http import Http
+    from rkfetch.registry.limits import Limits
     from rkfetch.registry.model import Artifact
     from rkfetch.registry.progress import Progress
     from rkfetch.registry.resolve import Candidate, Policy
@@ -55,6 +56,7 @@ def get(
     store: Store,
     http: Http | None,
     progress: Progress,
+    limits: Limits | None = None,
 ) -> Got:
     """Put the chosen build on this machine, verified.
 
@@ -108,6 +110,7 @@ def get(
             "model": answer.model or artifact.model,
             "verdict": chosen.verdict.level.value,
         },
+        limits=limits,
     )
     if fetched.facts is not None:
         note_file(catalog, artifact, fetched.installed.record.sha256, fetched.facts)

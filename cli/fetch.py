@@ -15,7 +15,7 @@ from rkfetch.registry.errors import RkfetchError
 from . import options  # noqa: TC001 - typer reads the annotations
 from .answers import answer_json, choice_lines, explain_lines, target_words
 from .opening import open_catalog, open_network
-from .output import emit, emit_json, human_bytes, safe, say, wrapped
+from .output import emit, emit_json, human_bytes, safe, say, talks_to_terminal, wrapped
 from .question import Question, asks  # noqa: TC001 - asks evaluates the annotations
 
 if TYPE_CHECKING:
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from rkfetch.catalog.database import Catalog
     from rkfetch.catalog.get import Got
     from rkfetch.registry.http import Http
+    from rkfetch.registry.limits import Limits
     from rkfetch.registry.progress import Progress
 
 OutputOption = Annotated[
@@ -39,9 +40,46 @@ OutputOption = Annotated[
 ]
 
 
+LimitRateOption = Annotated[
+    str | None,
+    typer.Option(
+        "--limit-rate",
+        envvar="RKFETCH_LIMIT_RATE",
+        metavar="RATE",
+        help="Bytes per second at the most, over all connections, like 500k or 2M.",
+    ),
+]
+ConnectionsOption = Annotated[
+    int,
+    typer.Option(
+        "--connections",
+        envvar="RKFETCH_CONNECTIONS",
+        metavar="N",
+        min=1,
+        max=16,
+        help="Connections at the most. It begins with one, and has more only while more of them "
+        "bring more.",
+    ),
+]
+BackgroundOption = Annotated[
+    bool,
+    typer.Option(
+        "--background",
+        envvar="RKFETCH_BACKGROUND",
+        help="Give way: one connection, and every other program goes first at processor and disk.",
+    ),
+]
+
+
 @asks
 def fetch_command(
-    question: Question, *, output: OutputOption = None, quiet: options.QuietOption = False
+    question: Question,
+    *,
+    output: OutputOption = None,
+    limit_rate: LimitRateOption = None,
+    connections: ConnectionsOption = 8,
+    background: BackgroundOption = False,
+    quiet: options.QuietOption = False,
 ) -> None:
     """Get a model: find the build that the board's runtime loads, download, verify, print its path.
 
@@ -52,6 +90,7 @@ def fetch_command(
     Examples:
       rkfetch qwen2.5-1.5b --runtime 1.2.3
       rkfetch qwen2.5-1.5b@w8a8 --runtime 1.2.3 -o /opt/models
+      rkfetch qwen3-4b --background --limit-rate 2M
       path=$(rkfetch qwen3-1.7b --quiet) && llm_demo "$path" 512 4096
 
     \b
@@ -61,6 +100,7 @@ def fetch_command(
     """
     from .progress import for_output
 
+    limits = _limits(limit_rate, connections, background=background)
     # With --json, stderr carries progress as JSON lines, and nothing that is none.
     silent = quiet or question.as_json
     progress = for_output(json_lines=question.as_json, quiet=quiet)
@@ -79,6 +119,7 @@ def fetch_command(
                 catalog=catalog,
                 http=http,
                 progress=progress,
+                limits=limits,
             )
         except RkfetchError as error:
             error.answer = answer_json(answer, action="none", candidate=answer.choice)
@@ -96,6 +137,16 @@ def fetch_command(
     emit_json({**value, "path": str(path), "resumed_from": got.resumed_from})
 
 
+def _limits(limit_rate: str | None, connections: int, *, background: bool) -> Limits:
+    from rkfetch.registry.limits import Limits, give_way, parse_rate
+
+    rate = parse_rate(limit_rate) if limit_rate else None
+    if background:
+        give_way()
+        connections = 1
+    return Limits(connections=connections, bytes_per_s=rate)
+
+
 def _have(
     answer: Answer,
     *,
@@ -104,6 +155,7 @@ def _have(
     catalog: Catalog,
     http: Http | None,
     progress: Progress,
+    limits: Limits,
 ) -> tuple[Got, Path]:
     """Have the chosen file in the store and, if that was asked for, in its place."""
     from pathlib import Path
@@ -116,7 +168,15 @@ def _have(
     store = Store(home())
     if output is not None and answer.choice is not None:
         destination_of(safe_file_name(answer.choice.artifact.path), Path(output))
-    got = get(catalog, answer, policy=question.policy, store=store, http=http, progress=progress)
+    got = get(
+        catalog,
+        answer,
+        policy=question.policy,
+        store=store,
+        http=http,
+        progress=progress,
+        limits=limits,
+    )
     if output is None:
         return got, got.installed.path
     return got, store.place(got.installed, Path(output))
@@ -126,7 +186,7 @@ def _ask_about_risk(
     question: Question, answer: Answer, catalog: Catalog, http: Http | None
 ) -> tuple[Question, Answer]:
     """At a terminal, offer a build that is known to misbehave rather than none."""
-    if not (sys.stdin is not None and sys.stdin.isatty() and sys.stderr.isatty()):
+    if not (sys.stdin is not None and sys.stdin.isatty() and talks_to_terminal()):
         return question, answer
     daring = replace(question, allow_risky=True)
     risky = daring.answer(catalog, http)

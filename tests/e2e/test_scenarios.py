@@ -351,6 +351,37 @@ def test_6_a_link_that_drops_again_and_again_finishes(qwen: World) -> None:
     assert_whole(qwen)
 
 
+def test_a_rate_is_kept_to(qwen: World) -> None:
+    began = time.monotonic()
+    done = qwen.run("qwen2.5-1.5b", *HERE, "--limit-rate", "1M", "--background")
+    assert done.code == 0, done.err
+    assert time.monotonic() - began > SIZE / 1_000_000 * 0.9
+    assert_whole(qwen)
+    wrong = qwen.run("qwen2.5-1.5b", *HERE, "--limit-rate", "fast")
+    assert wrong.code == 2
+    assert "'fast' is not a rate" in wrong.err
+
+
+# --- 11. mirrors --------------------------------------------------------------------------------
+
+
+def test_11_a_dead_first_endpoint_fails_over(qwen: World) -> None:
+    """The main host is unreachable; a mirror serves header, content, and the same digest."""
+    env = {"HF_ENDPOINT": "http://127.0.0.1:9", "RKFETCH_ENDPOINTS": qwen.hub.endpoint}
+    done = qwen.run("qwen2.5-1.5b", *HERE, **env)
+    assert done.code == 0, done.err
+    assert f"going on with {qwen.hub.endpoint}" in " ".join(done.err.split())
+    assert_whole(qwen)
+
+
+def test_11_a_hostile_mirror_is_measured_by_the_catalog(qwen: World) -> None:
+    qwen.hub.break_it(Fault(path="*_w4a16.rkllm", origin="cdn", flip_at=SIZE // 2))
+    env = {"RKFETCH_ENDPOINTS": "http://127.0.0.1:9"}
+    done = qwen.run("qwen2.5-1.5b", *HERE, **env)
+    assert done.code == 7, done.err
+    assert qwen.models() == []
+
+
 # --- 7. corruption ------------------------------------------------------------------------------
 
 
