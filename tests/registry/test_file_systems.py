@@ -53,7 +53,8 @@ assert store.find(SHA256) is not None
 with store.writing("a" * 64):
     with store.locked_at_once("a" * 64) as ours:
         assert not ours
-    os.write(open_own(store.partial("a" * 64)), bytes(100_000))
+    with os.fdopen(open_own(store.partial("a" * 64)), "wb") as begun:
+        begun.write(bytes(100_000))
 assert clean(store, gc_plan(store, older_than_days=-1)) > 0
 assert os.listdir(store.partials) == []
 (done.installed.path.parent / "record.json").write_bytes(b"{")
