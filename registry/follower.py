@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-BUFFER_BYTES = 1 << 20
+BUFFER_BYTES = 2 << 20
 _READ_BYTES = 1 << 20
 _SPARE = 8
 """Buffers more than there are connections: how far receiving may run ahead of hashing."""
