@@ -9,12 +9,13 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any, Literal
 
 from .endpoints import mirrors
+from .health import Health
 from .http import rkfetch_version
 from .hub import hub_routes
 from .mirror import MirrorFile
 from .record import Record, attributes_of
 from .rkllm_read import read_file
-from .route import Route, first_that_answers
+from .route import Route, first_that_answers, leaving
 from .transfer import download
 
 if TYPE_CHECKING:
@@ -88,22 +89,17 @@ def fetch(
     here = installed(store, artifact)
     if here is not None:
         return Fetched(installed=here, action="present")
-    routes = hub_routes(http, artifact, waiting=progress.waiting)
-    elsewhere = mirrors()
+    health = Health(store.root / "endpoints.json")
+    routes = health.ordered(hub_routes(http, artifact, waiting=progress.waiting))
     sha256 = artifact.sha256
-    if sha256 is None or not elsewhere:
-        routes = first_that_answers(
-            routes,
-            elsewhere=lambda error, there: progress.waiting(
-                f"{error.message}; going on with {there.source.place}", 0
-            ),
-        )
+    if sha256 is None or not mirrors():
+        routes = first_that_answers(routes, left=leaving(progress, health))
         sha256 = sha256 or routes[0].located().sha256
     if sha256 is not None and (here := store.find(sha256)) is not None:
         return Fetched(installed=here, action="present")
     key = sha256 or hashlib.sha256(routes[0].source.identity.encode()).hexdigest()
     if sha256 is not None:
-        routes = [*_mirrored(http, artifact, sha256, progress), *routes]
+        routes = health.ordered([*_mirrored(http, artifact, sha256, progress), *routes])
     with store.writing(key, waiting=progress.waiting):
         here = store.find(sha256) if sha256 else installed(store, artifact)
         if here is not None:
@@ -124,6 +120,7 @@ def fetch(
             progress=progress,
             check=look,
             limits=limits,
+            health=health,
         )
         progress.phase("install")
         record = _record(artifact, downloaded, facts, record_extra or {})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
@@ -11,9 +12,11 @@ from .errors import AuthenticationError, IntegrityError, NetworkError, UnknownMo
 from .mismatch import replaced_upstream
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from .errors import RkfetchError
+    from .health import Health
+    from .progress import Progress
 
 OF_A_PLACE = (NetworkError, AuthenticationError, UnknownModelError, IntegrityError)
 """Failures that another place may not have."""
@@ -95,12 +98,8 @@ class Route:
             self._remote = None
 
 
-def first_that_answers(
-    routes: Sequence[Route], *, elsewhere: Callable[[RkfetchError, Route], object] | None = None
-) -> list[Route]:
+def first_that_answers(routes: Sequence[Route], *, left: Left | None = None) -> list[Route]:
     """Return the first place that says where the file is, and those after it.
-
-    ``elsewhere`` is told why a place was left, and for which.
 
     Raises:
         NetworkError, AuthenticationError, UnknownModelError, IntegrityError: none does; the last
@@ -109,7 +108,7 @@ def first_that_answers(
     failures: list[RkfetchError] = []
     while (failure := _failure_of(routes)) is not None:
         failures.append(failure)
-        routes = next_place(routes, failures, elsewhere)
+        routes = next_place(routes, failures, left)
     return list(routes)
 
 
@@ -124,14 +123,30 @@ def _failure_of(routes: Sequence[Route]) -> RkfetchError | None:
 def next_place(
     routes: Sequence[Route],
     failures: Sequence[RkfetchError],
-    elsewhere: Callable[[RkfetchError, Route], object] | None = None,
+    left: Left | None = None,
 ) -> list[Route]:
     """Return the places after the first, which failed; raises its failure if there are none."""
     *before, error = failures
-    _, *others = routes
+    here, *others = routes
     if not others:
         error.cause = (*error.cause, *(f"before that: {e.message}" for e in before))
         raise error
-    if elsewhere is not None:
-        elsewhere(error, others[0])
+    if left is not None:
+        left(error, here, others[0])
     return others
+
+
+Left = Callable[["RkfetchError", Route, Route], object]
+"""Is told why a place was left, which one, and for which."""
+
+
+def leaving(progress: Progress, health: Health | None) -> Left:
+    """Return what says that a place was left, and remembers it if it could not be reached."""
+
+    def left(error: RkfetchError, here: Route, there: Route) -> None:
+        # That a place does not have the file says nothing about other files.
+        if health is not None and isinstance(error, NetworkError):
+            health.failed(here.source.place)
+        progress.waiting(f"{error.message}; going on with {there.source.place}", 0)
+
+    return left

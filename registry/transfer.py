@@ -25,13 +25,14 @@ from .mismatch import BadContentError, UnwantedContentError, differs, explanatio
 from .pace import Pace
 from .partial import Partial
 from .progress import NoProgress, Progress
-from .route import OF_A_PLACE, Route, first_that_answers, next_place
+from .route import OF_A_PLACE, Route, first_that_answers, leaving, next_place
 from .spans import Division, Spans
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
+    from .health import Health
     from .http import Http
     from .retries import Retries
 
@@ -80,6 +81,7 @@ def download(
     progress: Progress | None = None,
     check: Callable[[Path], str | None] | None = None,
     limits: Limits | None = None,
+    health: Health | None = None,
 ) -> Downloaded:
     """Bring a file here, going on where an earlier process stopped.
 
@@ -87,7 +89,7 @@ def download(
     later one goes on where the ones before it fail. A size or digest that nobody expects is the
     one that the source tells; a file of which nobody tells the size is refused, because it could
     fill the disk. ``check`` looks at the finished file and returns a sentence if it is not what
-    was wanted.
+    was wanted. ``health`` is told how the places behaved.
 
     Wrong content is removed and fetched once more from its beginning before it is an error, from
     another source if there is one.
@@ -102,7 +104,7 @@ def download(
     progress = progress or NoProgress()
 
     def attempt(routes: Sequence[Route]) -> Downloaded:
-        task = _Download(http, routes, progress=progress, limits=limits or Limits())
+        task = _Download(http, routes, progress=progress, limits=limits or Limits(), health=health)
         return task.run(
             partial, expected_size=expected_size, expected_sha256=expected_sha256, check=check
         )
@@ -114,6 +116,8 @@ def download(
         # Who sent it is asked last; of several, only the last, which is the most trusted.
         guilty = [route for route in routes if route.has_delivered]
         others = [route for route in routes if route not in guilty]
+        if health is not None and others and len(guilty) == 1:
+            health.lied(guilty[0].source.place)
     try:
         return attempt([Route(route.source) for route in [*others, *guilty[-1:]]])
     except BadContentError as error:
@@ -130,12 +134,20 @@ class _Download:
     """One file on its way: who brings it, and what is done when they fail."""
 
     def __init__(
-        self, http: Http, routes: Sequence[Route], *, progress: Progress, limits: Limits
+        self,
+        http: Http,
+        routes: Sequence[Route],
+        *,
+        progress: Progress,
+        limits: Limits,
+        health: Health | None,
     ) -> None:
         self._http = http
         self._routes = list(routes)
         self._progress = progress
         self._limits = limits
+        self._health = health
+        self._left = leaving(progress, health)
         self._shown = 0
         self._resumed_from = 0
         self._restarts = 0
@@ -194,7 +206,7 @@ class _Download:
 
     def _agreed(self, size: int | None, sha256: str | None) -> Expected:
         """Find the first place that has the file, and what the file must be."""
-        self._routes = first_that_answers(self._routes, elsewhere=self._say_elsewhere)
+        self._routes = first_that_answers(self._routes, left=self._left)
         remote = self._route.located()
         known = size if size is not None else remote.size_bytes
         if known is None:
@@ -203,9 +215,6 @@ class _Download:
         for route in self._routes:
             route.expect(known, sha256)
         return Expected(name=self._route.source.name, size_bytes=known, sha256=sha256)
-
-    def _say_elsewhere(self, error: RkfetchError, there: Route) -> None:
-        self._progress.waiting(f"{error.message}; going on with {there.source.place}", 0)
 
     def _asked_size(self, route: Route) -> int:
         """Learn the size from an answer that carries content."""
@@ -278,7 +287,7 @@ class _Download:
             if arrivals.expected.sha256 is None:
                 raise failure  # nothing tells that another place has the same file
             failures.append(failure)
-            self._routes = next_place(self._routes, failures, self._say_elsewhere)
+            self._routes = next_place(self._routes, failures, self._left)
 
     def _failure_of(self, arrivals: Arrivals, keeper: _Keeper, route: Route) -> RkfetchError | None:
         """Bring what is missing from one place; returns what made that impossible."""
@@ -415,6 +424,8 @@ class _Download:
                 raise BadContentError(message)
             # These are the right bytes: fetching them again would not change them.
             raise UnwantedContentError(message, cause=["nothing of it is kept"])
+        if self._health is not None:
+            self._health.worked(self._route.source.place)
         return Downloaded(
             path=partial.path,
             size_bytes=expected.size_bytes,

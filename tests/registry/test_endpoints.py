@@ -86,6 +86,17 @@ class TestHubs:
         assert get(store, watcher, **known).installed.record.endpoint == second.endpoint
         assert any(f"going on with {second.endpoint}" in wait for wait in watcher.waits)
 
+    def test_a_dead_one_is_not_asked_first_again(
+        self, first: Hub, second: Hub, store: Store
+    ) -> None:
+        store.root.mkdir()
+        first.stop_accepting()
+        get(store)
+        store.remove(store.installed()[0])
+        watcher = Watcher()
+        get(store, watcher)
+        assert watcher.waits == []
+
     @pytest.mark.parametrize("status", [403, 404, 500, 503])
     def test_one_that_does_not_give_it_out_is_left(
         self, first: Hub, second: Hub, store: Store, status: int
