@@ -102,6 +102,7 @@ class Journal:
         os.pwrite(self._handle, bytes(_SLOTS * _SLOT), 0)
         self._put(_HEAD, json.dumps(head))
         self.synced(Spans(), None)
+        self.flush()
         sync_directory(self.path.parent)
 
     def go_on(self, trusted: Trusted) -> None:
@@ -120,6 +121,9 @@ class Journal:
         self._number += 1
         note = {"number": self._number, "spans": _shown(spans), "checked": checked, **self._more}
         self._put(_SYNCED + self._number % 2, json.dumps(note))
+
+    def flush(self) -> None:
+        """Have the notes last."""
         os.fdatasync(self._handle)
 
     def _put(self, slot: int, text: str) -> None:

@@ -33,6 +33,11 @@ _ANSWERS_A_STRIDE = 25
 _LEAST_THEFT_S = 0.2
 _TELL_EVERY_S = 0.05
 _RATE_OVER_S = 0.25
+_LITTLE = 64 << 10
+_SLOW = 20_000_000
+_GATHER_S = 0.01
+"""On links slower than `_SLOW` bytes per second, packets are let gather for so long: taking each of
+them as it comes costs ten times the processor time. Far less than what the kernel has room for."""
 
 
 class StartOverError(Exception):
@@ -149,7 +154,7 @@ class Lane(threading.Thread):
         self.is_unwanted = False
         """There are enough others, and what is left of the piece would take too long."""
         self.received = 0
-        """Bytes that came since its last failure."""
+        """Bytes that it brought."""
         self.rate: float | None = None
         """Bytes per second lately."""
         self.heard_at = time.monotonic()
@@ -204,6 +209,8 @@ class Lane(threading.Thread):
         with self._http.open("GET", remote.url, headers=headers) as response:
             self.heard_at = time.monotonic()
             self._http.raise_if_transient(response)
+            if response.status == 200:
+                self._check_length(response)
             try:
                 with arrivals.changed:
                     arrivals.answer_s = self.heard_at - began
@@ -270,19 +277,20 @@ class Lane(threading.Thread):
         self, response: Response, piece: Piece, *, asked: bool, condition: str | None
     ) -> None:
         """Take an answer that carries the file from its beginning."""
-        arrivals, size = self._arrivals, self._arrivals.expected.size_bytes
         validator = _validator(response)
         if condition is not None and condition != validator:
             self._take_from_the_beginning(piece, "the file changed on the server")
         elif asked:
             self.route.takes_ranges = False
             self._take_from_the_beginning(piece, "the server cannot go on where it stopped")
-        if response.length is not None and response.length > size:
-            raise _too_long(arrivals.expected, response.length)
-        if response.length is not None and response.length < size:
-            head = response.read(ENOUGH_TO_TELL)
-            raise _too_short(arrivals.expected, response.length, head)
         self._remember(validator)
+
+    def _check_length(self, response: Response) -> None:
+        expected, length = self._arrivals.expected, response.length
+        if length is not None and length > expected.size_bytes:
+            raise _too_long(expected, length)
+        if length is not None and length < expected.size_bytes:
+            raise _too_short(expected, length, response.read(ENOUGH_TO_TELL))
 
     def _take_from_the_beginning(self, piece: Piece, reason: str) -> None:
         """Use an answer that begins anew, unless others are at work."""
@@ -323,6 +331,8 @@ class Lane(threading.Thread):
             self.received += count
             self._measure(piece)
             arrivals.limiter.spent(count)
+            if count < _LITTLE and piece.left and (self.rate or _SLOW) < _SLOW:
+                time.sleep(_GATHER_S)
         if piece.left and self._goes_on():
             raise self._broken_off(response)
 

@@ -101,8 +101,11 @@ class Partial:
         with disk_errors(self.path.parent):
             os.fdatasync(self.handle)
             with self._lock:
-                if self._journal is not None and turn == self.turn:
-                    self._journal.synced(spans, checked)
+                if self._journal is None or turn != self.turn:
+                    return
+                self._journal.synced(spans, checked)
+            # Without the lock: who receives should not wait for the disk.
+            self._journal.flush()
 
     def close(self, *, keep: bool) -> None:
         """Close it; without ``keep`` nothing stays."""
