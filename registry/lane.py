@@ -30,10 +30,12 @@ _LEAST_STRIDE = 4 << 20
 _MOST_STRIDE = 64 << 20
 _ANSWERS_A_STRIDE = 25
 """A request costs the time of one answer; a piece should take so many times as long."""
+_LONGER_BY_SECOND = 20
+"""Where an answer takes long, so does TCP until it has found its speed: pieces are longer."""
 _LEAST_THEFT_S = 0.2
 _TELL_EVERY_S = 0.05
 _RATE_OVER_S = 0.25
-_LITTLE = 64 << 10
+_LITTLE = 16 << 10
 _SLOW = 20_000_000
 _GATHER_S = 0.01
 """On links slower than `_SLOW` bytes per second, packets are let gather for so long: taking each of
@@ -85,7 +87,8 @@ class Arrivals:
         ``rate`` is what it brought lately, in bytes per second, if that is known.
         """
         rate = rate or self._best_rate()
-        stride = max(_LEAST_STRIDE, int(_ANSWERS_A_STRIDE * rate * self.answer_s))
+        least = _LEAST_STRIDE * (1 + _LONGER_BY_SECOND * self.answer_s)
+        stride = int(max(least, _ANSWERS_A_STRIDE * rate * self.answer_s))
         stride = min(stride, _MOST_STRIDE)
         piece = self.division.take(None if connections == 1 else stride)
         if piece is None:
@@ -95,6 +98,13 @@ class Arrivals:
 
     def _best_rate(self) -> float:
         return max((lane.rate for lane in self.lanes if lane.rate is not None), default=0.0)
+
+    @property
+    def seconds_left(self) -> float:
+        """How long the rest will take at the present rate."""
+        rate = sum(lane.rate or 0.0 for lane in self.lanes)
+        left = self.expected.size_bytes - self.division.done.total
+        return left / rate if rate else float("inf")
 
     def came(self, piece: Piece, buffer: bytearray, count: int, now: float) -> None:
         """Take note of bytes that are in the partial file now."""

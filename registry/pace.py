@@ -2,7 +2,8 @@
 
 One connection fills most links. Where a server limits each of them, or latency or loss does, the
 sum grows with their number; so more are tried, and kept only if they pay. What was found is
-looked at again now and then, more and more rarely, because links change.
+looked at again now and then, more and more rarely: links change, and while TCP is still finding its
+speed, more connections look better than they are.
 """
 
 from __future__ import annotations
@@ -13,15 +14,12 @@ _WORTH = 1.25
 """What twice as many connections must bring, as a ratio, to be kept."""
 _AS_GOOD = 0.92
 """What half as many must bring to be enough."""
-_STILL_GROWING = 1.3
-"""Ratio of a window's second half to its first at which TCP is still finding its speed."""
 _FIRST_WINDOW_S = 0.05
 _LEAST_WINDOW_S = 0.1
 _LONGEST_WINDOW_S = 1.5
-_ANSWERS_A_WINDOW = 4
+_ANSWERS_A_WINDOW = 2
 _PATIENCE_S = 2.0
 """How long connections that were asked for may take to bring something."""
-_MOST_EXTENSIONS = 3
 _FIRST_LOOK_S = 10.0
 _LONGEST_LOOK_S = 300.0
 
@@ -48,8 +46,6 @@ class Pace:
         self._base: _Finding | None = None
         self._began_s = now
         self._window: tuple[float, int] | None = None
-        self._middle: tuple[float, int] | None = None
-        self._extended = 0
         self._look_at = float("inf")
         self._look_after_s = _FIRST_LOOK_S
         self._upwards = False
@@ -75,15 +71,8 @@ class Pace:
         length = min(_LONGEST_WINDOW_S, max(_LEAST_WINDOW_S, _ANSWERS_A_WINDOW * answer_s))
         if self._base is None and self.wanted == 1:
             length = max(_FIRST_WINDOW_S, min(_LONGEST_WINDOW_S, answer_s))
-        if self._middle is None and now - began >= length / 2:
-            self._middle = (now, received)
-        if now - began < length:
-            return
-        if self._is_still_growing(now, received) and self._extended < _MOST_EXTENSIONS:
-            self._extended += 1
-            self._window, self._middle = (now, received), None
-            return
-        self._judge(now, (received - before) / (now - began))
+        if now - began >= length:
+            self._judge(now, (received - before) / (now - began))
 
     def hold_back(self) -> None:
         """The server asked for less: there will not be so many any more."""
@@ -91,14 +80,6 @@ class Pace:
         self._base = None
         self._look_at = float("inf")
         self._window = None
-
-    def _is_still_growing(self, now: float, received: int) -> bool:
-        if self._base is None or self._window is None or self._middle is None:
-            return False
-        (began, before), (middle, by_then) = self._window, self._middle
-        first = (by_then - before) / max(1e-6, middle - began)
-        second = (received - by_then) / max(1e-6, now - middle)
-        return second > _STILL_GROWING * first
 
     def _judge(self, now: float, rate: float) -> None:
         found = _Finding(connections=self.wanted, rate=rate)
@@ -140,5 +121,4 @@ class Pace:
 
     def _restart_window(self, now: float) -> None:
         self._began_s = now
-        self._window = self._middle = None
-        self._extended = 0
+        self._window = None

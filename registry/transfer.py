@@ -45,6 +45,8 @@ _AT_ONCE_AFTER = 1 << 20
 """A connection that brought so much before it broke is followed by the next without a wait."""
 _LEAST_PROGRESS = 16 << 10
 _STALLED_AFTER_S = 3.0
+_ANSWERS_TO_BE_WORTH_IT = 10
+"""A new connection that would have less time than so many answers take comes too late."""
 _LAX_AFTER = 2
 """So many new beginnings for changed ETags are enough, where a SHA-256 decides in the end."""
 _RESUME_HINT = "what was downloaded is kept: run the same command again to go on"
@@ -321,6 +323,8 @@ class _Download:
         delivering = [lane for lane in arrivals.lanes if lane.received]
         pace.observe(now, arrivals.received, delivering=len(delivering), answer_s=arrivals.answer_s)
         wanted = pace.wanted if self._may_be_divided(arrivals, route) else 1
+        if arrivals.seconds_left < _ANSWERS_TO_BE_WORTH_IT * arrivals.answer_s:
+            wanted = min(wanted, max(1, len(arrivals.lanes)))
         for lane in arrivals.lanes:
             if lane.piece is not None:
                 waited = now - lane.heard_at
