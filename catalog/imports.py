@@ -11,7 +11,7 @@ from rkfetch import __version__
 from rkfetch.registry.errors import IntegrityError
 from rkfetch.registry.imports import SUFFIXES
 from rkfetch.registry.model import Artifact, Availability, settle
-from rkfetch.registry.record import Record, attributes_of
+from rkfetch.registry.record import Record, attributes_of, known_attributes
 
 from .models import hub_id
 from .naming import guess
@@ -66,17 +66,12 @@ def provenance(
         )
     label = known or _by_name(path, facts.format)
     header = attributes_of(facts) if facts.format == "rkllm" else {}
-    said = {
-        name: {"value": attribute.value, "origin": attribute.origin.value}
-        for name, attribute in label.attributes.items()
-        if attribute.value is not None and attribute.origin is not None
-    }
+    said = {name: label.value(name) for name in label.attributes}
     who = "the catalog" if known else "its name"
     lies = tuple(
-        f"{who} says {name} {said[name]['value']}, its header says {own['value']}: the header "
-        "is believed"
+        f"{who} says {name} {said[name]}, its header says {own['value']}: the header is believed"
         for name, own in header.items()
-        if name in said and said[name]["value"] != own["value"]
+        if said.get(name) not in {None, own["value"]}
     )
     if known is not None and header:
         note_file(catalog, known, sha256, facts)
@@ -89,7 +84,7 @@ def provenance(
         path=label.path,
         revision=label.revision,
         model=(hub_id(label.model) or label.model) if label.model else None,
-        attributes={**said, **header},
+        attributes=known_attributes(label, facts),
         fetched_at=now.isoformat(timespec="seconds"),
         rkfetch=__version__,
     )

@@ -13,7 +13,7 @@ from .health import Health
 from .http import rkfetch_version
 from .hub import hub_routes
 from .mirror import MirrorFile
-from .record import Record, attributes_of
+from .record import Record, known_attributes
 from .rkllm_read import read_file
 from .route import Route, first_that_answers, leaving
 from .transfer import download
@@ -167,7 +167,6 @@ def _record(
     facts: RkllmFacts | None,
     extra: Mapping[str, Any],
 ) -> Record:
-    header = attributes_of(facts) if facts is not None and facts.format == "rkllm" else {}
     now = dt.datetime.now(tz=dt.timezone.utc)
     return Record(
         sha256=downloaded.sha256,
@@ -179,17 +178,9 @@ def _record(
         requested=artifact.revision,
         endpoint=downloaded.place,
         model=extra.get("model"),
-        attributes={**_known_attributes(artifact), **header},
+        attributes=known_attributes(artifact, facts),
         verdict=extra.get("verdict"),
         validator=downloaded.validator,
         fetched_at=now.isoformat(timespec="seconds"),
         rkfetch=rkfetch_version(),
     )
-
-
-def _known_attributes(artifact: Artifact) -> dict[str, dict[str, str | None]]:
-    return {
-        name: {"value": attribute.value, "origin": attribute.origin.value}
-        for name, attribute in artifact.attributes.items()
-        if attribute.value is not None and attribute.origin is not None
-    }

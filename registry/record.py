@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+    from .model import Artifact
     from .rkllm import RkllmFacts
 
 RECORD_NAME = "record.json"
@@ -197,6 +198,19 @@ def attributes_of(facts: RkllmFacts) -> dict[str, dict[str, str | None]]:
         for name, value in values.items()
         if value is not None
     }
+
+
+def known_attributes(
+    artifact: Artifact, facts: RkllmFacts | None
+) -> dict[str, dict[str, str | None]]:
+    """Return what a record keeps of a build: what its header says, else what is said about it."""
+    said: dict[str, dict[str, str | None]] = {
+        name: {"value": attribute.value, "origin": attribute.origin.value}
+        for name, attribute in artifact.attributes.items()
+        if attribute.value is not None and attribute.origin is not None
+    }
+    header = attributes_of(facts) if facts is not None and facts.format == "rkllm" else {}
+    return {**said, **header}
 
 
 def rebuilt(path: Path, sha256: str) -> Record | None:
