@@ -318,7 +318,9 @@ class _Download:
         return not arrivals.division.is_complete
 
     def _set_to_work(self, arrivals: Arrivals, route: Route, pace: Pace) -> None:
-        """Have as many connections as are worth it."""
+        """Have as many connections as are worth it, once all failures have been looked at."""
+        if any(lane.error is not None and not lane.is_unwanted for lane in self._threads):
+            return
         now = time.monotonic()
         delivering = [lane for lane in arrivals.lanes if lane.received]
         pace.observe(now, arrivals.received, delivering=len(delivering), answer_s=arrivals.answer_s)
