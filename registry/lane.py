@@ -328,12 +328,15 @@ class Lane(threading.Thread):
                     count = response.readinto(view[: min(piece.left, arrivals.limiter.at_once)])
                     if response.length is None and piece.position + count == size:
                         self._require_end(response)
-                    if count and self._goes_on():
+                    with arrivals.changed:
+                        # Others may have taken over, and brought, what comes here too late.
+                        count = arrivals.division.claim(piece, count) if self._goes_on() else 0
+                    if count:
                         arrivals.partial.write(piece.position, view[:count])
                 except BaseException:
                     arrivals.follower.give_back(buffer)
                     raise
-            if not (count and self._goes_on()):
+            if not count:
                 arrivals.follower.give_back(buffer)
                 break
             self.heard_at = time.monotonic()

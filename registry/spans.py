@@ -103,6 +103,8 @@ class Piece:
     """The next byte."""
     end: int
     """Where it ends; may be moved towards ``position`` while the bytes come."""
+    writing: int = 0
+    """So many bytes from ``position`` on are being written just now: nobody may take those over."""
     rate: float | None = None
     """Bytes per second lately; None if that is not known yet."""
     stalled: bool = False
@@ -151,23 +153,29 @@ class Division:
         if victim is None or _seconds(victim, rate) < least_s:
             return None
         if victim.stalled:
-            victim.end = victim.position
+            kept = 0
         elif victim.left > 2 * stride:
-            victim.end = victim.position + stride
+            kept = stride
         else:
             theirs = rate if victim.rate is None else victim.rate
             share = theirs / (theirs + rate) if theirs + rate else 0.5
             kept = int(victim.left * share)
             if victim.left - kept < LEAST_THEFT:
                 return None
-            victim.end = victim.position + kept
+        victim.end = min(victim.end, victim.position + max(kept, victim.writing))
         return self.take(stride)
+
+    def claim(self, piece: Piece, count: int) -> int:
+        """Hold bytes that came for writing them; return how many still belong to the piece."""
+        piece.writing = min(count, piece.left)
+        return piece.writing
 
     def advance(self, piece: Piece, count: int) -> int:
         """Note that bytes came; return how many of them belonged to the piece."""
         count = min(count, piece.left)
         self.done.add(piece.position, piece.position + count)
         piece.position += count
+        piece.writing = 0
         return count
 
     def release(self, piece: Piece) -> None:

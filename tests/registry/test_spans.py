@@ -152,3 +152,16 @@ def test_whoever_is_silent_loses_all() -> None:
     taken = division.steal(100, rate=1, least_s=1000)
     assert taken is not None
     assert (silent.left, taken.position, taken.end) == (0, 3, 100)
+
+
+def test_what_is_being_written_is_not_taken_over() -> None:
+    division = Division(100, Spans())
+    silent = division.take(None)
+    assert silent is not None
+    assert division.claim(silent, 30) == 30
+    silent.stalled = True
+    taken = division.steal(100, rate=1, least_s=1)
+    assert taken is not None
+    assert (silent.end, taken.position, taken.end) == (30, 30, 100)
+    assert division.advance(silent, 30) == 30
+    assert division.claim(silent, 30) == 0
