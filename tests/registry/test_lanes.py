@@ -144,7 +144,7 @@ class TestTakingOver:
         monkeypatch.setattr("rkfetch.registry.transfer._STALLED_AFTER_S", 0.2)
         hub.break_it(
             Fault(origin="cdn", rate=1_000_000),
-            Fault(origin="cdn", stall_after=1000, stall_s=1.5, flip_at=20_000, times=1),
+            Fault(origin="cdn", stall_after=1000, stall_s=2.3, flip_at=20_000, times=1),
         )
         with quick_http(stall_timeout_s=50) as http, always(2, stride=SIZE // 2):
             get(http, partial)
