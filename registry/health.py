@@ -9,15 +9,17 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
+import tempfile
 import time
 from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .durable import read_note, share
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
-    from pathlib import Path
 
     from .route import Route
 
@@ -62,6 +64,7 @@ class Health:
 
     def worked(self, place: str) -> None:
         """Bytes that were right came from there."""
+        self._states = _read(self._path)
         if self._states.pop(place, None) is not None:
             self._write()
 
@@ -87,11 +90,17 @@ class Health:
         newest = list(self._states.items())[-_MOST_PLACES:]
         places = {place: asdict(state) for place, state in newest}
         text = json.dumps({"schema_version": _SCHEMA_VERSION, "places": places}, indent=1)
-        temporary = self._path.with_name(f".{self._path.name}.tmp")
         with contextlib.suppress(OSError):
-            temporary.write_text(text, encoding="utf-8")
-            share(temporary)
-            temporary.replace(self._path)
+            # A name of its own: others may write too, and may have put a link under a known one.
+            handle, name = tempfile.mkstemp(prefix=".endpoints-", dir=self._path.parent)
+            temporary = Path(name)
+            try:
+                with os.fdopen(handle, "w", encoding="utf-8") as file:
+                    file.write(text)
+                share(temporary)
+                temporary.replace(self._path)
+            finally:
+                temporary.unlink(missing_ok=True)
 
 
 def _read(path: Path) -> dict[str, State]:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from .durable import disk_errors
-from .errors import IntegrityError, RkfetchError
+from .errors import IntegrityError
 from .failures import TransientError
 from .follower import Follower
 from .headers import ContentRange
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
+    from .errors import RkfetchError
     from .health import Health
     from .http import Http
     from .retries import Retries
@@ -264,6 +265,7 @@ class _Download:
                 arrivals.is_stopping = True
             self._stop(arrivals)
             keeper.close()
+        keeper.raise_failure()
         self._tell(arrivals)
 
     def _is_here(self, arrivals: Arrivals) -> bool:
@@ -388,13 +390,16 @@ class _Download:
 
     def _stop(self, arrivals: Arrivals) -> None:
         """End all connections; none of them writes any more then."""
-        lanes, self._threads = self._threads, []
-        for lane in lanes:
-            with arrivals.changed:
+        with arrivals.changed:
+            for lane in self._threads:
                 lane.stop()
+        while self._threads:
+            # Only who was waited for is forgotten: an interrupt may come at any moment.
+            lane = self._threads[0]
             while lane.is_receiving and lane.is_alive():
                 lane.join(_TICK_S)
             arrivals.dismiss(lane)
+            self._threads.remove(lane)
 
     def _tell(self, arrivals: Arrivals) -> None:
         """Tell the one who watches how far it is."""
@@ -480,7 +485,7 @@ class _Keeper(threading.Thread):
         super().__init__(name="sync", daemon=True)
         self._arrivals = arrivals
         self._ended = threading.Event()
-        self._failure: RkfetchError | None = None
+        self._failure: Exception | None = None
 
     def raise_failure(self) -> None:
         """Raise what went wrong with the disk."""
@@ -505,7 +510,7 @@ class _Keeper(threading.Thread):
             # Only what is unfinished: the store syncs what is complete.
             if not self._arrivals.division.is_complete:
                 self._sync()
-        except RkfetchError as error:
+        except Exception as error:  # noqa: BLE001 - raised in the main thread
             self._failure = error
 
     def _sync(self) -> None:

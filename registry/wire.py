@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import select
 import socket
+import ssl
 import threading
 import time
 from typing import TYPE_CHECKING, Any
@@ -20,7 +21,6 @@ import httpx
 from .deadline import cut
 
 if TYPE_CHECKING:
-    import ssl
     from collections.abc import Iterator
 
 _LONGEST_HEAD = 64 << 10
@@ -155,6 +155,8 @@ class _Connection:
         """Tell whether an idle connection can be used again: not closed, and nothing unasked."""
         if time.monotonic() - self.idle_since > _IDLE_S:
             return False
+        if isinstance(self.socket, ssl.SSLSocket) and self.socket.pending():
+            return False  # decrypted already, so that polling does not see it
         poll = select.poll()
         poll.register(self.socket, select.POLLIN)
         return not poll.poll(0)

@@ -95,6 +95,17 @@ def test_two_processes_do_not_forget_each_others_places(path: Path, clock: Clock
     assert order(path, clock) == [C, A, B]
 
 
+def test_a_link_in_the_folder_is_not_followed(path: Path, clock: Clock) -> None:
+    precious = path.with_name("precious")
+    precious.write_text("precious")
+    path.with_name(f".{path.name}.tmp").symlink_to(precious)
+    path.symlink_to(precious)
+    Health(path, clock=clock).failed(A)
+    assert precious.read_text() == "precious"
+    assert order(path, clock) == [B, C, A]
+    assert not list(path.parent.glob(".endpoints-*"))
+
+
 def test_a_folder_that_cannot_be_written_is_no_obstacle(tmp_path: Path, clock: Clock) -> None:
     Health(tmp_path / "none" / "endpoints.json", clock=clock).failed(A)
 

@@ -137,18 +137,6 @@ class TestTakingOver:
             get(http, partial)
             assert time.monotonic() - began < 30
 
-    def test_bytes_that_come_after_others_took_over_are_not_written(
-        self, hub: Hub, partial: Path, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        """They may be wrong, and the digest is over what the others brought."""
-        monkeypatch.setattr("rkfetch.registry.transfer._STALLED_AFTER_S", 0.2)
-        hub.break_it(
-            Fault(origin="cdn", rate=1_000_000),
-            Fault(origin="cdn", stall_after=1000, stall_s=2.3, flip_at=20_000, times=1),
-        )
-        with quick_http(stall_timeout_s=50) as http, always(2, stride=SIZE // 2):
-            get(http, partial)
-
 
 class TestFailures:
     def test_a_server_that_bears_two_connections_is_left_with_two(

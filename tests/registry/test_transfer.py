@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
+import threading
+import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from downloads import FILE, REPO, Watcher, artifact, quick_http, small_disk
 from hub.server import Fault, Hub
+from rkfetch.registry import partial as partial_module
 from rkfetch.registry.errors import (
     DiskSpaceError,
     IntegrityError,
@@ -576,6 +580,34 @@ class TestDisk:
             assert done.sha256 == SHA256
             assert done.resumed_from > 1 << 20
             assert hub.data_bytes() == SIZE - done.resumed_from
+
+    def test_a_disk_that_fails_to_sync_at_the_very_end_is_no_success(
+        self, hub: Hub, http: Http, partial: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Whoever syncs later may not be told of it again."""
+        sync, is_called = os.fdatasync, threading.Event()
+
+        def fail_late(handle: int) -> None:
+            if handle == part[0]:
+                is_called.set()
+                time.sleep(0.5)  # until all bytes are here
+                raise OSError(errno.EIO, os.strerror(errno.EIO))
+            sync(handle)
+
+        part: list[int] = [-1]
+        opened = partial_module.Partial.__init__
+
+        def remember(self: Any, path: Path, subject: Any) -> None:
+            opened(self, path, subject)
+            part[0] = self.handle
+
+        monkeypatch.setattr(partial_module.Partial, "__init__", remember)
+        monkeypatch.setattr("rkfetch.registry.transfer._SYNC_EVERY_S", 0.0)
+        monkeypatch.setattr(os, "fdatasync", fail_late)
+        hub.break_it(Fault(rate=SIZE / 0.3))
+        with pytest.raises(RkfetchError, match="cannot be used"):
+            get(http, partial)
+        assert is_called.is_set()
 
     def test_what_is_here_already_needs_no_room_again(
         self, hub: Hub, http: Http, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
