@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from .limits import Limiter
     from .mismatch import BadContentError
     from .partial import Partial
-    from .route import Route
+    from .route import Remote, Route
     from .spans import Division, Piece
 
 ENOUGH_TO_TELL = 64 << 10
@@ -35,6 +35,7 @@ _LONGER_BY_SECOND = 20
 _LEAST_THEFT_S = 0.2
 _TELL_EVERY_S = 0.05
 _RATE_OVER_S = 0.25
+_LAX_AFTER = 2
 _LITTLE = 16 << 10
 _SLOW = 20_000_000
 _GATHER_S = 0.01
@@ -78,6 +79,7 @@ class Arrivals:
     """Those at work."""
     reasons: list[str] = field(default_factory=list)
     """Why it was started over, as far as nobody has been told."""
+    restarts: int = 0
     is_stopping: bool = False
     _told_at: float = 0.0
 
@@ -98,6 +100,11 @@ class Arrivals:
 
     def _best_rate(self) -> float:
         return max((lane.rate for lane in self.lanes if lane.rate is not None), default=0.0)
+
+    @property
+    def is_lax(self) -> bool:
+        """Whether ETags have changed so often that only the SHA-256 decides."""
+        return self.expected.sha256 is not None and self.restarts >= _LAX_AFTER
 
     @property
     def seconds_left(self) -> float:
@@ -131,6 +138,7 @@ class Arrivals:
 
     def start_over(self, reason: str) -> None:
         """Throw away what is here."""
+        self.restarts += 1
         self.follower.begin(0)
         self.partial.begin(None)
         self.division.lose(0, self.expected.size_bytes)
@@ -227,7 +235,7 @@ class Lane(threading.Thread):
                     # From here on it is waited for when it is to stop.
                     self._response = response
                     if self._goes_on():
-                        self._begin(response, piece, headers)
+                        self._begin(response, piece, headers, remote)
                 self._receive(response, piece)
             finally:
                 self._response = None
@@ -240,7 +248,7 @@ class Lane(threading.Thread):
                 return {}
             headers = {"Range": f"bytes={first}-{'' if end == whole[1] else end - 1}"}
             validator = self._arrivals.validators.get(self.route.key)
-            if validator is not None and not self.route.is_lax:
+            if validator is not None and not self._arrivals.is_lax:
                 headers["If-Range"] = validator
             elif self._arrivals.expected.sha256 is None:
                 # Nothing could tell whether the rest belongs to what is here.
@@ -250,7 +258,9 @@ class Lane(threading.Thread):
                 return {}
         return headers
 
-    def _begin(self, response: Response, piece: Piece, asked: Mapping[str, str]) -> None:
+    def _begin(
+        self, response: Response, piece: Piece, asked: Mapping[str, str], remote: Remote
+    ) -> None:
         """Look at the head of an answer: is what follows what this piece needs?
 
         Everything is locked meanwhile.
@@ -266,7 +276,7 @@ class Lane(threading.Thread):
             raise StartOverError("the server has no such part of the file")
         else:
             # A signed address has expired, or the server behind it has changed its mind.
-            self.route.forget()
+            self.route.forget(remote)
             raise TransientError(
                 f"{addresses.host(response.url)} answered {response.status}", retry_after_s=0
             )
@@ -278,7 +288,7 @@ class Lane(threading.Thread):
             raise StartOverError("the server sent another part than it was asked for")
         etag = _validator(response)
         known = self._arrivals.validators.get(self.route.key)
-        changed = etag is not None and known not in {None, etag} and not self.route.is_lax
+        changed = etag is not None and known not in {None, etag} and not self._arrivals.is_lax
         if changed or span.total not in {None, self._arrivals.expected.size_bytes}:
             raise StartOverError("the file changed on the server")
         self._remember(etag or known)

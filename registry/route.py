@@ -58,13 +58,13 @@ class Route:
     def __init__(self, source: Source, *, remote: Remote | None = None) -> None:
         self.source = source
         self.takes_ranges = True
-        self.is_lax = False
-        """Its ETags change without its content changing: only the SHA-256 decides."""
         self.has_delivered = False
         """Bytes of the file came from here."""
         name = f"{source.place} {source.identity}".encode(errors="surrogatepass")
         self.key = hashlib.sha256(name).hexdigest()[:16]
         self._remote = remote
+        self._locating = threading.Lock()
+        """Held while the source is asked, which may take minutes."""
         self._lock = threading.Lock()
         self._size: int | None = None
         self._sha256: str | None = None
@@ -80,10 +80,13 @@ class Route:
             IntegrityError: it is another one.
             NetworkError, AuthenticationError, UnknownModelError: as `Source.locate`.
         """
-        with self._lock:
-            if self._remote is None:
-                self._remote = self.source.locate(hurried=hurried)
-            remote = self._remote
+        with self._locating:
+            with self._lock:
+                remote = self._remote
+            if remote is None:
+                remote = self.source.locate(hurried=hurried)
+                with self._lock:
+                    self._remote = remote
         if self._sha256 and remote.sha256 and self._sha256 != remote.sha256:
             raise replaced_upstream(self.source.name, "SHA-256", self._sha256, remote.sha256)
         if len({self._size, remote.size_bytes} - {None}) > 1:
@@ -92,10 +95,11 @@ class Route:
             )
         return remote
 
-    def forget(self) -> None:
-        """Have the address looked up anew: it does not work any more."""
+    def forget(self, remote: Remote) -> None:
+        """Have the address looked up anew, unless that was done already: it does not work."""
         with self._lock:
-            self._remote = None
+            if self._remote is remote:
+                self._remote = None
 
 
 def first_that_answers(routes: Sequence[Route], *, left: Left | None = None) -> list[Route]:

@@ -48,8 +48,6 @@ _LEAST_PROGRESS = 16 << 10
 _STALLED_AFTER_S = 3.0
 _ANSWERS_TO_BE_WORTH_IT = 10
 """A new connection that would have less time than so many answers take comes too late."""
-_LAX_AFTER = 2
-"""So many new beginnings for changed ETags are enough, where a SHA-256 decides in the end."""
 _RESUME_HINT = "what was downloaded is kept: run the same command again to go on"
 
 
@@ -153,7 +151,7 @@ class _Download:
         self._left = leaving(progress, health)
         self._shown = 0
         self._resumed_from = 0
-        self._restarts = 0
+        self._commit: str | None = None
         self._threads: list[Lane] = []
 
     def run(
@@ -211,6 +209,7 @@ class _Download:
         """Find the first place that has the file, and what the file must be."""
         self._routes = first_that_answers(self._routes, left=self._left)
         remote = self._route.located()
+        self._commit = remote.commit
         known = size if size is not None else remote.size_bytes
         if known is None:
             known = self._asked_size(self._route)
@@ -303,7 +302,7 @@ class _Download:
         try:
             while self._is_missing_some(arrivals, route, pace):
                 keeper.raise_failure()
-                self._look_at_the_ended(arrivals, route, pace, patience)
+                self._look_at_the_ended(arrivals, pace, patience)
         except OF_A_PLACE as error:
             return error
         return None
@@ -353,9 +352,7 @@ class _Download:
             return False
         return arrivals.expected.sha256 is not None or route.key in arrivals.validators
 
-    def _look_at_the_ended(
-        self, arrivals: Arrivals, route: Route, pace: Pace, patience: _Patience
-    ) -> None:
+    def _look_at_the_ended(self, arrivals: Arrivals, pace: Pace, patience: _Patience) -> None:
         """Take note of connections that ended, and decide what their failures mean."""
         ended = [lane for lane in self._threads if not lane.is_alive()]
         self._threads = [lane for lane in self._threads if lane not in ended]
@@ -366,7 +363,7 @@ class _Download:
         lane = max(failed, key=_weight)
         match lane.error:
             case StartOverError() as error:
-                self._start_over(arrivals, route, str(error))
+                self._start_over(arrivals, str(error))
                 patience.failed(TransientError(str(error), retry_after_s=0), lane)
             case TransientError() as error if self._threads and not error.retry_after_s:
                 # The others go on; that one more gets nothing may be a limit.
@@ -380,13 +377,10 @@ class _Download:
             case BaseException() as error:
                 raise error
 
-    def _start_over(self, arrivals: Arrivals, route: Route, reason: str) -> None:
+    def _start_over(self, arrivals: Arrivals, reason: str) -> None:
         self._stop(arrivals)
         with arrivals.changed:
             arrivals.start_over(reason)
-        self._restarts += 1
-        if arrivals.expected.sha256 is not None and self._restarts >= _LAX_AFTER:
-            route.is_lax = True
 
     def _stop(self, arrivals: Arrivals) -> None:
         """End all connections; none of them writes any more then."""
@@ -446,7 +440,7 @@ class _Download:
             requests=arrivals.requests,
             validator=arrivals.validators.get(self._route.key),
             place=self._route.source.place,
-            commit=self._route.located().commit,
+            commit=self._commit,
         )
 
 

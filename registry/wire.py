@@ -283,11 +283,16 @@ class Body(httpx.SyncByteStream):
             raise httpx.ReadError(str(error)) from error
 
     def _readinto_parsed(self, view: memoryview) -> int:
+        # Sizes and trailers of chunks are bytes too, of which none is the body's.
+        until = None if self._stall_s is None else time.monotonic() + 2 * self._stall_s
         try:
             while not self._parsed:
                 event = self._parser.next_event()
                 if event is h11.NEED_DATA:
-                    self._parser.receive_data(self._connection.receive(self._stall_s))
+                    if until is not None and time.monotonic() >= until:
+                        raise httpx.ReadTimeout("nothing of the body came")
+                    data = self._connection.receive(_left(until, self._stall_s))
+                    self._parser.receive_data(data)
                 elif isinstance(event, h11.Data):
                     self._parsed = bytes(event.data)
                 else:

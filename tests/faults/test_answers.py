@@ -210,6 +210,13 @@ def trickling_body(ask: Ask) -> None:
         ask.pause(0.05)
 
 
+def trickling_chunk_size(ask: Ask) -> None:
+    ask.say(ask.head("Transfer-Encoding: chunked", without=["Content-Length"]))
+    while True:
+        ask.say(b"0")
+        ask.pause(0.05)
+
+
 def silent_head(ask: Ask) -> None:
     ask.pause(30)
 
@@ -219,7 +226,9 @@ def silent_body(ask: Ask) -> None:
     ask.pause(30)
 
 
-@pytest.mark.parametrize("how", [trickling_head, trickling_body, silent_head, silent_body])
+@pytest.mark.parametrize(
+    "how", [trickling_head, trickling_body, trickling_chunk_size, silent_head, silent_body]
+)
 def test_who_takes_for_ever_is_left(rig: Rig, how: How) -> None:
     rig.wire.misbehave(how)
     hurried = quick_http(retries=BRIEF, stall_timeout_s=0.2)

@@ -164,13 +164,15 @@ class TestFailures:
             get(http, partial, watcher)
         assert watcher.restarts
 
+    @pytest.mark.parametrize("connections", [1, 4])
     def test_tags_that_change_with_every_answer_end_in_a_file_all_the_same(
-        self, hub: Hub, http: Http, partial: Path
+        self, hub: Hub, http: Http, partial: Path, connections: int
     ) -> None:
         """Two machines behind one name may tag one content differently; the SHA-256 decides."""
         for i in range(0, 400, 2):
             hub.break_it(Fault(origin="cdn", etag=f'"{i}"', after=i, times=1))
-        with always(4, stride=100_000):
+        hub.break_it(Fault(origin="cdn", drop_after=500_000))
+        with always(connections, stride=100_000):
             get(http, partial)
 
     def test_drops_everywhere(self, hub: Hub, http: Http, partial: Path) -> None:
