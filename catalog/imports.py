@@ -8,8 +8,8 @@ from pathlib import PurePath
 from typing import TYPE_CHECKING
 
 from rkfetch import __version__
+from rkfetch.registry.check import FORMATS
 from rkfetch.registry.errors import IntegrityError
-from rkfetch.registry.imports import SUFFIXES
 from rkfetch.registry.model import Artifact, Availability, settle
 from rkfetch.registry.record import Record, attributes_of, known_attributes
 
@@ -100,7 +100,7 @@ def _upload(catalog: Catalog, sha256: str) -> Artifact | None:
 
 
 def _by_name(path: Path, form: str) -> Artifact:
-    named = path if path.suffix.lower() in SUFFIXES else path.with_name(f"{path.name}.{form}")
+    named = path if path.suffix.lower() in FORMATS else path.with_name(f"{path.name}.{form}")
     # The folder often names the model; what is above it is the user's own affair.
     near = PurePath(*named.parts[-2:]).as_posix().lstrip("/")
     told = guess("", near).evidence if form == "rkllm" else ()

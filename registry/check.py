@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from .rkllm import RkllmFacts
 
 
+FORMATS = {".rkllm": "rkllm", ".rknn": "rknn"}
+"""What a file must be inside, by how its name ends; other names promise nothing."""
+
+
 def contradiction(
     facts: RkllmFacts, artifact: Artifact, target: Target, policy: Policy
 ) -> str | None:
@@ -28,6 +32,13 @@ def contradiction(
         or _is_silent(facts, policy)
         or _does_not_fit(facts, artifact, target, policy)
     )
+
+
+def another_format(facts: RkllmFacts, wanted: str) -> str | None:
+    """Return one sentence that says what a file is instead of what its name promises."""
+    if facts.format == wanted:
+        return None
+    return f"it is no .{wanted} file but {facts.explanation or facts.format}"
 
 
 def no_model(facts: RkllmFacts) -> str | None:

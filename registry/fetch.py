@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any, Literal
 
+from .check import FORMATS, another_format
 from .endpoints import mirrors
 from .health import Health
 from .http import rkfetch_version
@@ -19,7 +20,7 @@ from .route import Route, first_that_answers, leaving
 from .transfer import download
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
     from .http import Http
@@ -29,8 +30,6 @@ if TYPE_CHECKING:
     from .rkllm import RkllmFacts
     from .store import Installed, Store
     from .transfer import Downloaded
-
-_FORMATS = {".rkllm": "rkllm", ".rknn": "rknn"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,15 +90,26 @@ def fetch(
         return Fetched(installed=here, action="present")
     health = Health(store.root / "endpoints.json")
     routes = health.ordered(hub_routes(http, artifact, waiting=progress.waiting))
+    neighbours = mirrors()
     sha256 = artifact.sha256
-    if sha256 is None or not mirrors():
+    if sha256 is None or not neighbours:
         routes = first_that_answers(routes, left=leaving(progress, health))
         sha256 = sha256 or routes[0].located().sha256
     if sha256 is not None and (here := store.find(sha256)) is not None:
         return Fetched(installed=here, action="present")
     key = sha256 or hashlib.sha256(routes[0].source.identity.encode()).hexdigest()
     if sha256 is not None:
-        routes = health.ordered([*_mirrored(http, artifact, sha256, progress), *routes])
+        stores = [
+            MirrorFile(
+                http=http,
+                base=base,
+                sha256=sha256,
+                name=artifact.name,
+                waiting=progress.waiting,
+            )
+            for base in neighbours
+        ]
+        routes = health.ordered([*map(Route, stores), *routes])
     with store.writing(key, waiting=progress.waiting):
         here = store.find(sha256) if sha256 else installed(store, artifact)
         if here is not None:
@@ -134,31 +144,16 @@ def fetch(
     )
 
 
-def _mirrored(http: Http, artifact: Artifact, sha256: str, progress: Progress) -> Iterator[Route]:
-    for base in mirrors():
-        yield Route(
-            MirrorFile(
-                http=http,
-                base=base,
-                sha256=sha256,
-                name=artifact.name,
-                waiting=progress.waiting,
-            )
-        )
-
-
 def _look(
     path: Path, artifact: Artifact, check: Callable[[RkllmFacts], str | None] | None
 ) -> tuple[RkllmFacts | None, str | None]:
     """Read a finished file's header; return it, and what is wrong with kind or plan."""
-    wanted = _FORMATS.get(PurePosixPath(artifact.path).suffix.lower())
+    wanted = FORMATS.get(PurePosixPath(artifact.path).suffix.lower())
     if wanted is None:
         return None, None
     facts = read_file(path)
     complaint = check(facts) if check is not None and wanted == "rkllm" else None
-    if facts.format != wanted:
-        complaint = f"it is no .{wanted} file but {facts.explanation or facts.format}"
-    return facts, complaint
+    return facts, another_format(facts, wanted) or complaint
 
 
 def _record(

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from .check import no_model
+from .check import FORMATS, another_format, no_model
 from .durable import disk_errors, hash_file
 from .errors import IntegrityError, UsageError
 from .place import link_or_copy
@@ -28,9 +28,6 @@ if TYPE_CHECKING:
     from .record import Record
     from .rkllm import RkllmFacts
     from .store import Installed, Store
-
-SUFFIXES = {".rkllm": "rkllm", ".rknn": "rknn"}
-"""What can be imported, and what must be inside."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,7 +58,7 @@ def files_below(
             path = Path(here, name)
             real = Path(os.path.realpath(path))
             if (
-                path.suffix.lower() in SUFFIXES
+                path.suffix.lower() in FORMATS
                 and real.is_relative_to(top)
                 and not real.is_relative_to(inside_store)
                 and real.is_file()
@@ -117,12 +114,10 @@ def require_model(path: Path) -> RkllmFacts:
         UsageError: it cannot be read.
     """
     facts = read_file(path)
-    wanted = SUFFIXES.get(path.suffix.lower(), facts.format)
+    wanted = FORMATS.get(path.suffix.lower(), facts.format)
     if facts.format == wanted == "rknn":
         return facts
-    complaint = no_model(facts)
-    if facts.format != wanted and wanted in SUFFIXES.values():
-        complaint = f"it is no .{wanted} file but {facts.explanation or facts.format}"
+    complaint = another_format(facts, wanted) or no_model(facts)
     if complaint is not None:
         raise IntegrityError(f"{path}: {complaint}", hint=f"rkfetch inspect {path}")
     return facts
