@@ -7,6 +7,7 @@ import contextlib
 import socket
 import ssl
 import threading
+from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
 
-class Front:
+class Front(ABC):
     """A listener that talks to a server behind it on behalf of whoever comes."""
 
     def __init__(self) -> None:
@@ -64,8 +65,9 @@ class Front:
         finally:
             self._open.discard(connection)
 
+    @abstractmethod
     def _serve(self, connection: socket.socket) -> None:
-        raise NotImplementedError
+        """Talk until there is no more to say."""
 
     def _pump(self, source: socket.socket, sink: socket.socket, *, counted: bool = False) -> None:
         """Pass on what comes until there is no more, or the cut."""

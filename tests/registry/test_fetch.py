@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from downloads import FILE, REPO, Watcher, artifact, fetch_in_process, quick_http, vouched_for
-from hub.server import Fault, Hub
+from downloads import FILE, REPO, Watcher, artifact, fetch_in_process, vouched_for
+from hub.server import Fault
 from rkfetch.registry.cleanup import gc_plan
 from rkfetch.registry.errors import (
     AuthenticationError,
@@ -26,28 +26,14 @@ from rkllm_files import rkllm_bytes
 
 if TYPE_CHECKING:
     import subprocess
-    from collections.abc import Iterator
 
+    from hub.server import Hub
     from rkfetch.registry.fetch import Fetched
     from rkfetch.registry.rkllm import RkllmFacts
 
 CONTENT = rkllm_bytes(body_bytes=8 << 20)
 SIZE = len(CONTENT)
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
-
-
-@pytest.fixture
-def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
-    with Hub() as hub:
-        monkeypatch.setenv("HF_ENDPOINT", hub.endpoint)
-        hub.add_repo(REPO).add_file(FILE, CONTENT)
-        yield hub
-
-
-@pytest.fixture
-def http(hub: Hub) -> Iterator[Http]:
-    with quick_http() as http:
-        yield http
 
 
 @pytest.fixture

@@ -13,7 +13,6 @@ import pytest
 
 from downloads import (
     FILE,
-    REPO,
     Watcher,
     always,
     artifact,
@@ -21,7 +20,7 @@ from downloads import (
     quick_http,
     vouched_for,
 )
-from hub.server import Fault, Hub
+from hub.server import Fault
 from rkfetch.registry.errors import IntegrityError, NetworkError
 from rkfetch.registry.hub import HubFile
 from rkfetch.registry.limits import Limits
@@ -31,33 +30,13 @@ from rkfetch.registry.transfer import download
 from rkllm_files import rkllm_bytes
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
+    from hub.server import Hub
     from rkfetch.registry.http import Http
     from rkfetch.registry.transfer import Downloaded
 
 CONTENT = random.Random(1).randbytes(3 << 20)
 SIZE = len(CONTENT)
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
-
-
-@pytest.fixture
-def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
-    with Hub() as hub:
-        monkeypatch.setenv("HF_ENDPOINT", hub.endpoint)
-        hub.add_repo(REPO).add_file(FILE, CONTENT)
-        yield hub
-
-
-@pytest.fixture
-def http(hub: Hub) -> Iterator[Http]:
-    with quick_http() as http:
-        yield http
-
-
-@pytest.fixture
-def partial(tmp_path: Path) -> Path:
-    return tmp_path / "partials" / "x.partial"
 
 
 def get(http: Http, partial: Path, watcher: Watcher | None = None, **values: Any) -> Downloaded:

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from downloads import FILE, REPO, Watcher, artifact, quick_http, small_disk
-from hub.server import Fault, Hub
+from downloads import FILE, Watcher, artifact, quick_http, small_disk
+from hub.server import Fault
 from rkfetch.registry import partial as partial_module
 from rkfetch.registry.errors import (
     DiskSpaceError,
@@ -30,34 +30,15 @@ from rkfetch.registry.transfer import download
 from rkllm_files import rkllm_bytes
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
+    from hub.server import Hub
     from rkfetch.registry.http import Http
     from rkfetch.registry.transfer import Downloaded
 
 CONTENT = rkllm_bytes(body_bytes=4 << 20)
 SIZE = len(CONTENT)
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
-
-
-@pytest.fixture
-def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
-    with Hub() as hub:
-        monkeypatch.setenv("HF_ENDPOINT", hub.endpoint)
-        hub.add_repo(REPO).add_file(FILE, CONTENT)
-        yield hub
-
-
-@pytest.fixture
-def http(hub: Hub) -> Iterator[Http]:
-    with quick_http() as http:
-        yield http
-
-
-@pytest.fixture
-def partial(tmp_path: Path) -> Path:
-    return tmp_path / "partials" / "x.partial"
 
 
 @pytest.fixture
