@@ -6,7 +6,6 @@ import contextlib
 import errno
 import hashlib
 import os
-import shlex
 import stat
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -60,6 +59,8 @@ def disk_errors(place: Path) -> Iterator[None]:
 
 def _forbidden(place: Path, error: OSError) -> UsageError:
     """Say whose a place is that may not be written, and how its owner would share it."""
+    import shlex
+
     cause = [error.strerror or str(error)]
     hint = "name a folder that you may write with RKFETCH_HOME"
     at = Path(error.filename) if isinstance(error.filename, str) else place

@@ -89,11 +89,6 @@ class Follower:
 
     # --- for the one who waits ------------------------------------------------------------------
 
-    @property
-    def position(self) -> int:
-        """How many bytes have been hashed."""
-        return self._position
-
     def start(self, prefix: int, *, damaged: Callable[[int], object]) -> None:
         """Begin with what is here already.
 
@@ -103,10 +98,15 @@ class Follower:
         self._prefix, self._damaged = prefix, damaged
         self._thread.start()
 
-    def begin(self, prefix: int) -> None:
-        """Hash anew from the first byte on; so many bytes are here."""
+    def begin(self) -> None:
+        """Hash anew from the first byte on; none of them is here."""
         with self._changed:
-            self._restart(prefix)
+            self._turn += 1
+            self._spare += [buffer for buffer, _ in self._queue]
+            self._queue.clear()
+            self._prefix = self._position = self._queued_to = 0
+            self._digest = hashlib.sha256()
+            self.checked = self._expected = None
             self._changed.notify_all()
 
     def wait(self, position: int, seconds: float) -> bool:
@@ -134,15 +134,6 @@ class Follower:
         self._thread.join()
 
     # --- the thread -----------------------------------------------------------------------------
-
-    def _restart(self, prefix: int) -> None:
-        self._turn += 1
-        self._spare += [buffer for buffer, _ in self._queue]
-        self._queue.clear()
-        self._prefix = prefix
-        self._position = self._queued_to = 0
-        self._digest = hashlib.sha256()
-        self.checked = self._expected = None
 
     def _run(self) -> None:
         try:

@@ -120,7 +120,7 @@ def locate(
     if reply.status in {405, 501}:
         first_byte = {"Range": "bytes=0-0"}
         reply = http.request("GET", url, headers=first_byte, follow="same-origin", max_bytes=1)
-    _raise_for_status(http, reply, artifact, base or endpoint())
+    _raise_for_status(http, reply, artifact, base or base_url(artifact))
     remote = _remote(reply)
     if reply.redirect is not None and not _is_from_a_hub(remote):
         remote = _located_elsewhere(http, reply.redirect) or remote

@@ -139,7 +139,7 @@ class Arrivals:
     def start_over(self, reason: str) -> None:
         """Throw away what is here."""
         self.restarts += 1
-        self.follower.begin(0)
+        self.follower.begin()
         self.partial.begin(None)
         self.division.lose(0, self.expected.size_bytes)
         self.resumed = 0
@@ -152,7 +152,7 @@ class Arrivals:
             self.division.lose(0, count)
             self.resumed = max(0, self.resumed - count)
             self.partial.sync(self.division.done, None, turn=self.partial.turn)
-            self.follower.begin(0)
+            self.follower.begin()
             self.reasons.append("the partial file was damaged on the disk")
             self.changed.notify_all()
 
@@ -170,7 +170,7 @@ class Lane(threading.Thread):
         self.is_last_piece = False
         """There are enough others: no further piece."""
         self.is_unwanted = False
-        """There are enough others, and what is left of the piece would take too long."""
+        """It is to end at once, whatever is left of its piece; how it ends does not matter."""
         self.received = 0
         """Bytes that it brought."""
         self.rate: float | None = None

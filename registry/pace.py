@@ -35,13 +35,12 @@ class Pace:
 
     Args:
         most: never more than so many.
-        first: what was good for the same server before; 1 if nothing is known.
         now: the present time.
     """
 
-    def __init__(self, *, most: int, first: int = 1, now: float = 0.0) -> None:
+    def __init__(self, *, most: int, now: float = 0.0) -> None:
         self.most = most
-        self.wanted = max(1, min(first, most))
+        self.wanted = 1
         """How many connections there should be."""
         self._base: _Finding | None = None
         self._began_s = now

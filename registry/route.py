@@ -55,14 +55,14 @@ class Source(Protocol):
 class Route:
     """A source, and what was learnt of it during one download. May be used by threads."""
 
-    def __init__(self, source: Source, *, remote: Remote | None = None) -> None:
+    def __init__(self, source: Source) -> None:
         self.source = source
         self.takes_ranges = True
         self.has_delivered = False
         """Bytes of the file came from here."""
         name = f"{source.place} {source.identity}".encode(errors="surrogatepass")
         self.key = hashlib.sha256(name).hexdigest()[:16]
-        self._remote = remote
+        self._remote: Remote | None = None
         self._locating = threading.Lock()
         """Held while the source is asked, which may take minutes."""
         self._lock = threading.Lock()

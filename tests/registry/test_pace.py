@@ -41,7 +41,7 @@ def test_a_limit_for_each_is_met_with_all_that_are_allowed_and_soon() -> None:
 
 @pytest.mark.parametrize("most", [1, 2, 3, 5, 16])
 def test_never_more_than_allowed(most: int) -> None:
-    changes = run(Pace(most=most, first=99), lambda n: n * 1e6, 60)
+    changes = run(Pace(most=most), lambda n: n * 1e6, 60)
     assert max(n for _, n in changes) == most
 
 
@@ -86,7 +86,9 @@ def test_looking_becomes_rarer() -> None:
 
 
 def test_a_server_that_asks_for_less_gets_less_for_good() -> None:
-    pace = Pace(most=8, first=8)
+    pace = Pace(most=8)
+    run(pace, lambda n: n * 1e6, 3)
+    assert pace.wanted == 8
     pace.hold_back()
     assert pace.wanted == 4
     assert run(pace, lambda n: n * 1e6, 60)[-1][1] == 4
