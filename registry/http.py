@@ -245,11 +245,11 @@ class Http:
         self.close()
 
     def close(self) -> None:
-        """Close all connections."""
-        for opened in (self._wire, self._client):
-            if opened is not None:
-                opened.close()
-        self._wire = self._client = None
+        """Close all connections; those that threads still use are closed when they end."""
+        with self._opening:
+            for opened in (self._wire, self._client):
+                if opened is not None:
+                    opened.close()
 
     def has_token_for(self, url: str) -> bool:
         """Tell whether requests to this URL carry a token."""

@@ -49,6 +49,7 @@ class WireTransport(httpx.BaseTransport):
     def __init__(self, tls: ssl.SSLContext) -> None:
         self._tls = tls
         self._idle: dict[Origin, list[_Connection]] = {}
+        self._closed = False
         self._lock = threading.Lock()
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
@@ -73,8 +74,9 @@ class WireTransport(httpx.BaseTransport):
                 raise
 
     def close(self) -> None:
-        """Close the connections that nobody uses."""
+        """Close the connections that nobody uses; the others are closed when they are left."""
         with self._lock:
+            self._closed = True
             idle = [connection for kept in self._idle.values() for connection in kept]
             self._idle.clear()
         for connection in idle:
@@ -94,7 +96,7 @@ class WireTransport(httpx.BaseTransport):
         """Keep a connection whose answer was read to its end for the next request."""
         with self._lock:
             kept = self._idle.setdefault(connection.origin, [])
-            if len(kept) < _MOST_IDLE:
+            if len(kept) < _MOST_IDLE and not self._closed:
                 connection.idle_since = time.monotonic()
                 kept.append(connection)
                 return
