@@ -33,8 +33,8 @@ class Follower:
     def __init__(self, handle: int, *, checked: tuple[int, str] | None = None) -> None:
         self._handle = handle
         self._expected = checked
-        self._damaged: Callable[[int], object] = _nobody
-        self._changed = threading.Condition()
+        self._damaged: Callable[[int, int], object] = _nobody
+        self._changed = threading.Condition()  # on a lock that its holder may take again
         self._queue: deque[tuple[bytearray, int]] = deque()
         self._queued_to = 0
         self._prefix = 0
@@ -46,6 +46,7 @@ class Follower:
         self._most = _SPARE
         self._ended = False
         self._failure: BaseException | None = None
+        self._unreadable: set[int] = set()
         self.checked: tuple[int, str] | None = None
         """So many bytes from the first on have this SHA-256."""
         self._thread = threading.Thread(target=self._run, name="hash", daemon=True)
@@ -80,7 +81,7 @@ class Follower:
         """
         with self._changed:
             self._prefix = prefix
-            if position == self._queued_to and count:
+            if position == self._queued_to and count and not self._ended:
                 self._queue.append((buffer, count))
                 self._queued_to += count
             else:
@@ -89,11 +90,12 @@ class Follower:
 
     # --- for the one who waits ------------------------------------------------------------------
 
-    def start(self, prefix: int, *, damaged: Callable[[int], object]) -> None:
+    def start(self, prefix: int, *, damaged: Callable[[int, int], object]) -> None:
         """Begin with what is here already.
 
-        ``damaged`` is called in the follower's thread, with the number of bytes that were
-        ``checked``, if they have another SHA-256 now; it must call `begin`.
+        ``damaged`` is called in the follower's thread with the first and the last position of
+        bytes that have another SHA-256 now than when they came, or cannot be read; it must call
+        `go_back` with the first.
         """
         self._prefix, self._damaged = prefix, damaged
         self._thread.start()
@@ -102,12 +104,37 @@ class Follower:
         """Hash anew from the first byte on; none of them is here."""
         with self._changed:
             self._turn += 1
-            self._spare += [buffer for buffer, _ in self._queue]
-            self._queue.clear()
-            self._prefix = self._position = self._queued_to = 0
+            self._position = 0
             self._digest = hashlib.sha256()
             self.checked = self._expected = None
-            self._changed.notify_all()
+            self._wait_at(0)
+
+    def go_back(self, position: int) -> None:
+        """Wait for the bytes from a position on, none of which is here any more.
+
+        It is where hashing is just now, or the very first.
+        """
+        if position == 0:
+            self.begin()
+            return
+        with self._changed:
+            self._wait_at(position)
+
+    def _wait_at(self, position: int) -> None:
+        self._spare += [buffer for buffer, _ in self._queue]
+        self._queue.clear()
+        self._prefix = self._queued_to = position
+        self._changed.notify_all()
+
+    def raise_failure(self) -> None:
+        """Raise what ended hashing.
+
+        Raises:
+            OSError: the file cannot be read.
+        """
+        with self._changed:
+            if self._failure is not None:
+                raise self._failure
 
     def wait(self, position: int, seconds: float) -> bool:
         """Wait a while; tell whether so many bytes have been hashed.
@@ -118,8 +145,7 @@ class Follower:
         with self._changed:
             if self._position < position and self._failure is None:
                 self._changed.wait(seconds)
-            if self._failure is not None:
-                raise self._failure
+            self.raise_failure()
             return self._position >= position
 
     def hexdigest(self) -> str:
@@ -160,12 +186,14 @@ class Follower:
                 if self._expected is not None and start < self._expected[0]:
                     end = min(end, self._expected[0])
                 self._queued_to = end
-        if count:
-            digest.update(memoryview(buffer)[:count])
-        else:
+        data: memoryview | bytes | None = memoryview(buffer)[:count]
+        if not buffer:
             count = end - start
-            data = os.pread(self._handle, count, start)
-            digest.update(data)
+            data = self._read(start, count)
+        if data is None:
+            self._damaged(start, end)
+            return True
+        digest.update(data)
         with self._changed:
             if buffer:
                 self._spare.append(buffer)
@@ -175,8 +203,19 @@ class Follower:
             self._changed.notify_all()
         if damaged:
             # Without the lock: the answer is `begin`.
-            self._damaged(start + count)
+            self._damaged(0, start + count)
         return True
+
+    def _read(self, start: int, count: int) -> bytes | None:
+        """Read back what is here; None for a place that cannot be read for the first time."""
+        try:
+            return os.pread(self._handle, count, start)
+        except OSError as error:
+            # Writing it anew may help: a card has spare places.
+            if error.errno != errno.EIO or start in self._unreadable:
+                raise
+            self._unreadable.add(start)
+            return None
 
     def _is_damaged(self, position: int, digest: hashlib._Hash) -> bool:
         """Compare with what is known, and note what is known now."""
@@ -189,5 +228,5 @@ class Follower:
         return False
 
 
-def _nobody(_: int) -> None:
+def _nobody(_first: int, _last: int) -> None:
     """Stand in until `Follower.start`."""

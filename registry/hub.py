@@ -253,6 +253,11 @@ class HubFile:
         """Base URL of the endpoint that is asked."""
         return self.base or base_url(self.artifact)
 
+    @property
+    def shares(self) -> bool:
+        """Two endpoints may bring more than one."""
+        return True
+
     def locate(self, *, hurried: bool = False) -> Remote:
         """Find an address that works now; raises like `locate`."""
         return locate(

@@ -73,6 +73,11 @@ class Pace:
         if now - began >= length:
             self._judge(now, (received - before) / (now - began))
 
+    @property
+    def is_settled(self) -> bool:
+        """Whether nothing is being tried just now."""
+        return self._look_at != float("inf")
+
     def hold_back(self) -> None:
         """The server asked for less: there will not be so many any more."""
         self.most = self.wanted = max(1, self.wanted // 2)

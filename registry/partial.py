@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import threading
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from . import journal
@@ -11,6 +13,7 @@ from .durable import disk_errors, make_directory, open_own, preallocate, require
 from .journal import Journal, journal_of
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from .journal import Subject, Trusted
@@ -31,7 +34,9 @@ class Partial:
         make_directory(path.parent)
         self.handle = open_own(path)
         self._journal: Journal | None = None
-        self._lock = threading.Lock()
+        self._lock = threading.Condition()
+        self._users = 0
+        self._closed = False
         self.turn = 0
         """Another after each `begin`: what was seen before does not hold any more."""
         self.in_order = False
@@ -69,21 +74,21 @@ class Partial:
 
     def write(self, position: int, data: memoryview) -> None:
         """Put bytes where they belong; raises as `durable.disk_errors`."""
-        with disk_errors(self.path.parent):
+        with disk_errors(self.path.parent), self._in_use():
             while data:
                 count = os.pwrite(self.handle, data, position)
                 position += count
                 data = data[count:]
 
-    def read_head(self, length: int) -> bytes:
-        """Return the first bytes; raises as `durable.disk_errors`."""
-        with disk_errors(self.path.parent):
-            return os.pread(self.handle, length, 0)
+    def read(self, position: int, length: int) -> bytes:
+        """Return some bytes; raises as `durable.disk_errors`."""
+        with disk_errors(self.path.parent), self._in_use():
+            return os.pread(self.handle, length, position)
 
     def written(self, spans: Spans) -> None:
         """Vouch for bytes that were written, as far as this machine stays on."""
         with disk_errors(self.path.parent), self._lock:
-            if self._journal is not None:
+            if self._journal is not None and not self._closed:
                 self._journal.written(spans)
 
     def describe(self, validators: dict[str, str]) -> None:
@@ -98,7 +103,7 @@ class Partial:
         Raises:
             DiskSpaceError, RkfetchError: as `durable.disk_errors`.
         """
-        with disk_errors(self.path.parent):
+        with disk_errors(self.path.parent), self._in_use():
             os.fdatasync(self.handle)
             with self._lock:
                 if self._journal is None or turn != self.turn:
@@ -107,11 +112,35 @@ class Partial:
             # Without the lock: who receives should not wait for the disk.
             self._journal.flush()
 
+    def renounce(self, spans: Spans) -> None:
+        """Vouch for no more than this from now on; raises like `sync`."""
+        with self._lock:
+            self.turn += 1
+        self.sync(spans, None, turn=self.turn)
+
     def close(self, *, keep: bool) -> None:
-        """Close it; without ``keep`` nothing stays."""
+        """Close it, after who is using it just now; without ``keep`` nothing stays."""
+        with self._lock:
+            self._closed = True
+            while self._users:
+                self._lock.wait()
         if self._journal is not None:
             self._journal.close()
         os.close(self.handle)
         if not keep:
             self.path.unlink(missing_ok=True)
             journal_of(self.path).unlink(missing_ok=True)
+
+    @contextmanager
+    def _in_use(self) -> Iterator[None]:
+        """Keep it open meanwhile: a number that was closed may be another file's by now."""
+        with self._lock:
+            if self._closed:
+                raise OSError(errno.EBADF, "the partial file was closed")
+            self._users += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._users -= 1
+                self._lock.notify_all()

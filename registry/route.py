@@ -48,6 +48,10 @@ class Source(Protocol):
     def place(self) -> str:
         """Base URL of the endpoint that is asked."""
 
+    @property
+    def shares(self) -> bool:
+        """Whether it may be used beside others at the same time."""
+
     def locate(self, *, hurried: bool = False) -> Remote:
         """Find an address that works now; ``hurried`` if there are other places to ask."""
 
@@ -58,8 +62,10 @@ class Route:
     def __init__(self, source: Source) -> None:
         self.source = source
         self.takes_ranges = True
-        self.has_delivered = False
-        """Bytes of the file came from here."""
+        self.received = 0
+        """Bytes of the file that came from here."""
+        self.answer_s = 0.0
+        """How long a request takes until its first byte."""
         name = f"{source.place} {source.identity}".encode(errors="surrogatepass")
         self.key = hashlib.sha256(name).hexdigest()[:16]
         self._remote: Remote | None = None

@@ -88,6 +88,11 @@ class Spans:
             found.append((at, size))
         return found
 
+    def within(self, start: int, end: int) -> list[tuple[int, int]]:
+        """Return what of it lies between two positions."""
+        cut = ((max(start, first), min(end, last)) for first, last in self._spans)
+        return [(first, last) for first, last in cut if first < last]
+
     def copy(self) -> Spans:
         """Return another set with the same bytes."""
         other = Spans()

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import h11
 import httpx
 
+from .connecting import connect
 from .deadline import cut
 
 if TYPE_CHECKING:
@@ -108,12 +109,13 @@ class WireTransport(httpx.BaseTransport):
         scheme, host, port = origin
         seconds = _left(until, request.extensions["timeout"]["connect"])
         try:
-            opened = socket.create_connection((host, port), timeout=seconds)
+            opened = connect(host, port, seconds)
         except TimeoutError as error:
             raise httpx.ConnectTimeout(str(error), request=request) from error
         except OSError as error:
             raise httpx.ConnectError(str(error), request=request) from error
         try:
+            opened.settimeout(seconds)
             opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             if scheme == "https":
                 opened.settimeout(_left(until, request.extensions["timeout"]["connect"]))
@@ -243,6 +245,7 @@ class Body(httpx.SyncByteStream):
         self._parser = parser
         self._stall_s = stall_s
         self._closed = False
+        self._closing = threading.Lock()
         headers = {name: value for name, value in head.headers}  # noqa: C416 - a subclass of list
         self._keep = head.http_version == b"1.1" and b"close" not in headers.get(
             b"connection", b""
@@ -315,13 +318,16 @@ class Body(httpx.SyncByteStream):
 
     def cut(self) -> None:
         """Make whoever receives this body in another thread stop."""
-        cut(self._connection.socket)
+        with self._closing:
+            if not self._closed:  # else the connection may be another answer's by now
+                cut(self._connection.socket)
 
     def close(self) -> None:
         """Give the connection back if the body was read to its end, else close it."""
-        if self._closed:
-            return
-        self._closed = True
+        with self._closing:
+            if self._closed:
+                return
+            self._closed = True
         if self._keep and self._left == 0 and not self._connection.early:
             self._transport.give_back(self._connection)
         else:
