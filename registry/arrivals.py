@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from .errors import NetworkError
+from .lane import ANSWERS_UNTIL_WARM
 from .spans import Spans
 
 if TYPE_CHECKING:
@@ -72,10 +73,13 @@ class Arrivals:
     """Those whose bytes another place contradicted."""
     _told_at: float = 0.0
 
-    def piece(self, route: Route, connections: int, rate: float | None = None) -> Piece | None:
+    def piece(
+        self, route: Route, connections: int, rate: float | None = None, *, is_warm: bool = False
+    ) -> Piece | None:
         """Hold what one of so many connections should bring; None if nothing is worth it.
 
-        ``rate`` is what it brought lately, in bytes per second, if that is known.
+        ``rate`` is what it brought lately, in bytes per second, if that is known. It ``is_warm``
+        if it is open and has found its speed.
         """
         rate = rate or self._best_rate(route)
         least = _LEAST_STRIDE * (1 + _LONGER_BY_SECOND * route.answer_s)
@@ -83,8 +87,9 @@ class Arrivals:
         stride = min(stride, _MOST_STRIDE)
         piece = self.division.take(None if connections == 1 else stride)
         if piece is None:
-            least_s = 2 * route.answer_s + _LEAST_THEFT_S
-            piece = self.division.steal(stride, rate=rate, least_s=least_s)
+            begins_s = route.answer_s * (1 if is_warm else 1 + ANSWERS_UNTIL_WARM)
+            least_s = 2 * begins_s + _LEAST_THEFT_S
+            piece = self.division.steal(stride, rate=rate, least_s=least_s, answer_s=begins_s)
         return piece
 
     def _best_rate(self, route: Route) -> float:

@@ -42,7 +42,8 @@ class Crew:
         self._http = http
         self._arrivals = arrivals
         self._threads: list[Lane] = []
-        self._pace = Pace(most=most, now=time.monotonic())
+        far = route.round_trip_s
+        self._pace = Pace(most=most, now=time.monotonic(), round_trip_s=far)
         self._patience = _Patience(arrivals, retries, http.monotonic)
 
     @property
@@ -60,7 +61,13 @@ class Crew:
             return
         lanes = arrivals.at_work(route)
         delivering = sum(1 for lane in lanes if lane.received)
-        self._pace.observe(now, route.received, delivering=delivering, answer_s=route.answer_s)
+        self._pace.observe(
+            now,
+            route.received,
+            at_work=len(lanes),
+            delivering=delivering,
+            answer_s=route.answer_s,
+        )
         wanted = self._pace.wanted if self._may_be_divided() else 1
         if arrivals.seconds_left < _ANSWERS_TO_BE_WORTH_IT * route.answer_s:
             wanted = min(wanted, max(1, len(lanes)))
@@ -68,11 +75,9 @@ class Crew:
             if lane.piece is not None:
                 waited = now - lane.heard_at
                 lane.piece.stalled = waited > max(_STALLED_AFTER_S, 10 * route.answer_s)
-        surplus = max(0, len(lanes) - wanted)
-        for lane in sorted(lanes, key=_how_far)[::-1][:surplus]:
-            lane.is_last_piece = True
-            if lane.piece is not None and lane.piece.left > (lane.piece.rate or 0):
-                lane.stop()
+        # Who is too many ends with its piece: a connection that has found its speed is worth it.
+        for number, lane in enumerate(sorted(lanes, key=_how_far)):
+            lane.is_last_piece = number >= wanted
         for _ in range(wanted - len(lanes)):
             piece = arrivals.piece(route, len(arrivals.at_work()) + 1)
             if piece is None:

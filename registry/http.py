@@ -140,6 +140,16 @@ class Response:
         self._piece = self._piece[count:]
         return count
 
+    @property
+    def round_trip_s(self) -> float | None:
+        """To the server and back, as the kernel measured it; None by way of a proxy."""
+        return self._body.round_trip_s if self._body is not None else None
+
+    @property
+    def is_at_end(self) -> bool:
+        """Whether all of the body was read, so that the connection can be used again."""
+        return self._body is not None and self._body.is_at_end
+
     def cut(self) -> None:
         """Make another thread's `readinto` end soon; it raises, or returns 0."""
         if self._body is not None:
@@ -174,6 +184,8 @@ class Reply:
     body: bytes
     redirect: str | None
     """Where it leads, if it is a redirect that was not followed."""
+    round_trip_s: float | None = None
+    """To the server and back, as the kernel measured it; None by way of a proxy."""
 
     @property
     def length(self) -> int | None:
@@ -341,6 +353,7 @@ class Http:
                 headers=response.headers,
                 body=b"" if method == "HEAD" else response.read(max_bytes, until=until),
                 redirect=response.redirect,
+                round_trip_s=response.round_trip_s,
             )
 
     def retries(

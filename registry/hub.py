@@ -166,6 +166,7 @@ def _remote(reply: Reply) -> Remote:
         size_bytes=size_bytes,
         sha256=digest if _SHA256.fullmatch(digest) else None,
         commit=plain(headers.get("x-repo-commit")),
+        round_trip_s=reply.round_trip_s,
     )
 
 

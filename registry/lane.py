@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 ENOUGH_TO_TELL = 64 << 10
 """Bytes of a wrong document that show what it is."""
+ANSWERS_UNTIL_WARM = 5
+"""TCP's slow start takes about so long until a new connection brings as much as the others."""
 _RATE_OVER_S = 0.25
 _LITTLE = 16 << 10
 _SLOW = 20_000_000
@@ -54,6 +56,10 @@ class Lane(threading.Thread):
         self.rate: float | None = None
         """Bytes per second lately."""
         self.heard_at = time.monotonic()
+        self._is_warm = False
+        """Its connection is open still, and has found its speed."""
+        self._warm_at = 0.0
+        """Before that it brings less than it will, and should not lose its piece for that."""
         self._response: Response | None = None
         self._rate_since: tuple[float, int] = (self.heard_at, 0)
 
@@ -87,7 +93,9 @@ class Lane(threading.Thread):
                 arrivals.division.release(self.piece)
                 self.piece = None
                 if self._goes_on() and not self.is_last_piece:
-                    self.piece = arrivals.piece(self.route, len(arrivals.at_work()), self.rate)
+                    self.piece = arrivals.piece(
+                        self.route, len(arrivals.at_work()), self.rate, is_warm=self._is_warm
+                    )
 
     def _goes_on(self) -> bool:
         return not (self.is_unwanted or self._arrivals.is_stopping)
@@ -109,12 +117,15 @@ class Lane(threading.Thread):
                 self._check_length(response)
             try:
                 with arrivals.changed:
-                    self.route.answer_s = self.heard_at - began
+                    self.route.answer_s = answer_s = self.heard_at - began
+                    if not self._is_warm:
+                        self._warm_at = self.heard_at + ANSWERS_UNTIL_WARM * answer_s
                     # From here on it is waited for when it is to stop.
                     self._response = response
                     if self._goes_on():
                         self._begin(response, piece, headers, remote)
                 self._receive(response, piece)
+                self._is_warm = response.is_at_end
             finally:
                 self._response = None
 
@@ -240,7 +251,9 @@ class Lane(threading.Thread):
         since, before = self._rate_since
         is_over = self.heard_at - since >= _RATE_OVER_S
         if is_over or (self.rate is None and not piece.left and self.heard_at > since):
-            piece.rate = self.rate = (self.received - before) / (self.heard_at - since)
+            self.rate = (self.received - before) / (self.heard_at - since)
+            if self.heard_at >= self._warm_at:
+                piece.rate = self.rate
             self._rate_since = (self.heard_at, self.received)
 
     def _broken_off(self, response: Response) -> IntegrityError | TransientError:

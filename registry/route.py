@@ -31,6 +31,8 @@ class Remote:
     size_bytes: int | None = None
     sha256: str | None = None
     commit: str | None = None
+    round_trip_s: float | None = None
+    """To where it was asked and back, as the kernel measured it."""
 
 
 class Source(Protocol):
@@ -75,6 +77,12 @@ class Route:
         self._size: int | None = None
         self._sha256: str | None = None
 
+    @property
+    def round_trip_s(self) -> float | None:
+        """As far as the place was asked: `Remote.round_trip_s`."""
+        with self._lock:
+            return self._remote.round_trip_s if self._remote is not None else None
+
     def expect(self, size_bytes: int | None, sha256: str | None) -> None:
         """Say what the file must be."""
         self._size, self._sha256 = size_bytes, sha256
@@ -93,6 +101,7 @@ class Route:
                 remote = self.source.locate(hurried=hurried)
                 with self._lock:
                     self._remote = remote
+                    self.answer_s = self.answer_s or remote.round_trip_s or 0.0
         if self._sha256 and remote.sha256 and self._sha256 != remote.sha256:
             raise replaced_upstream(self.source.name, "SHA-256", self._sha256, remote.sha256)
         if len({self._size, remote.size_bytes} - {None}) > 1:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import select
 import socket
 import ssl
+import struct
 import threading
 import time
 from typing import TYPE_CHECKING, Any
@@ -32,6 +33,8 @@ _IDLE_S = 15.0
 """Servers close a connection that nobody uses for longer."""
 _MOST_IDLE = 16
 _NO_BODY = {204, 304}
+_RTT_AT = 68
+"""Offset of tcpi_rtt in Linux's struct tcp_info: eight bytes, then the sixteenth number."""
 
 Origin = tuple[str, str, int]
 
@@ -316,6 +319,21 @@ class Body(httpx.SyncByteStream):
         while count := self.readinto(view):
             yield bytes(view[:count])
 
+    @property
+    def round_trip_s(self) -> float | None:
+        """To the server and back, as the kernel has measured it (tcpi_rtt of tcp_info)."""
+        try:
+            state = self._connection.socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 104)
+        except OSError:
+            return None
+        (microseconds,) = struct.unpack_from("I", state, _RTT_AT)
+        return float(microseconds) / 1e6
+
+    @property
+    def is_at_end(self) -> bool:
+        """Whether the body was read to its end, and the server goes on listening."""
+        return self._keep and self._left == 0 and not self._connection.early
+
     def cut(self) -> None:
         """Make whoever receives this body in another thread stop."""
         with self._closing:
@@ -328,7 +346,7 @@ class Body(httpx.SyncByteStream):
             if self._closed:
                 return
             self._closed = True
-        if self._keep and self._left == 0 and not self._connection.early:
+        if self.is_at_end:
             self._transport.give_back(self._connection)
         else:
             self._connection.close()
