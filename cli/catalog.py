@@ -11,7 +11,7 @@ import typer
 from rkfetch.registry.errors import OfflineError, UnknownModelError, UsageError
 from rkfetch.registry.model import Availability, Platform, Quant
 
-from . import options  # noqa: TC001 - typer reads the annotations
+from . import options
 from .answers import artifact_json, attributes_json
 from .catalog_words import artifact_lines, guess_lines, result_lines, status_lines, update_lines
 from .opening import open_catalog
@@ -32,18 +32,18 @@ LimitOption = Annotated[
 ]
 SearchPlatformOption = Annotated[
     str | None,
-    typer.Option(
+    options.fixable(
+        "platform",
         "--platform",
-        envvar="RKFETCH_PLATFORM",
         metavar="SOC",
         help="Only builds for this SoC, or of an unknown one.",
     ),
 ]
 SearchRuntimeOption = Annotated[
     str | None,
-    typer.Option(
+    options.fixable(
+        "runtime",
         "--runtime",
-        envvar="RKFETCH_RUNTIME",
         metavar="X.Y.Z",
         help="Show verdicts for this runtime, and leave out builds that it is known to refuse.",
     ),

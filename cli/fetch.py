@@ -12,7 +12,7 @@ import typer
 from rkfetch.registry.compat import Level
 from rkfetch.registry.errors import RkfetchError
 
-from . import options  # noqa: TC001 - typer reads the annotations
+from . import options
 from .answers import answer_json, choice_lines, explain_lines, target_words
 from .opening import open_catalog, open_network
 from .output import emit, emit_json, human_bytes, safe, say, talks_to_terminal, wrapped
@@ -42,18 +42,18 @@ OutputOption = Annotated[
 
 LimitRateOption = Annotated[
     str | None,
-    typer.Option(
+    options.fixable(
+        "limit_rate",
         "--limit-rate",
-        envvar="RKFETCH_LIMIT_RATE",
         metavar="RATE",
         help="Bytes per second at the most, over all connections, like 500k or 2M.",
     ),
 ]
 ConnectionsOption = Annotated[
     int,
-    typer.Option(
+    options.fixable(
+        "connections",
         "--connections",
-        envvar="RKFETCH_CONNECTIONS",
         metavar="N",
         min=1,
         max=16,
@@ -63,9 +63,9 @@ ConnectionsOption = Annotated[
 ]
 BackgroundOption = Annotated[
     bool,
-    typer.Option(
-        "--background",
-        envvar="RKFETCH_BACKGROUND",
+    options.fixable(
+        "background",
+        "--background/--no-background",
         help="Give way: one connection, and every other program goes first at processor and disk.",
     ),
 ]

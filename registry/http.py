@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Literal
 
 from rkfetch import __version__
 
-from . import addresses
+from . import addresses, settings
 from .deadline import Connections, cut
 from .endpoints import endpoint as hub_endpoint
 from .endpoints import endpoints as hub_endpoints
@@ -42,7 +42,6 @@ __all__ = ["Http", "Reply", "Response", "Retries", "RetryPolicy", "TransientErro
 MAX_REDIRECTS = 10
 _REDIRECTS = {301, 302, 303, 307, 308}
 _PROXY_VARIABLES = ("HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY")
-_TRUE = {"1", "true", "yes", "on"}
 _SHORTEST_STALL_S, _LONGEST_STALL_S = 0.1, 86_400
 ANOTHER_PLACE = "try later, or another mirror (HF_ENDPOINT)"
 _WINDOW_OF_STALLS = 2
@@ -203,7 +202,7 @@ class Http:
         stall_timeout_s: without a single byte; ``HF_HUB_DOWNLOAD_TIMEOUT``, else 30. Twice as
             long may take what `request` answers, or the head of any other answer, in all. There
             is no limit on the whole of a transfer that comes faster than `LEAST_RATE`.
-        offline: refuse every request; by default what ``HF_HUB_OFFLINE`` says.
+        offline: refuse every request; by default what the setting ``offline`` says.
         clock: seconds since 1970.
         monotonic: seconds for measuring how long something takes.
     """
@@ -225,7 +224,7 @@ class Http:
         self._connect_timeout_s = connect_timeout_s
         self._stall_timeout_s = stall_timeout_s or _stall_timeout_from_environment()
         self._window_s = _WINDOW_OF_STALLS * self._stall_timeout_s
-        self._offline = _is_offline() if offline is None else offline
+        self._offline = bool(settings.value("offline") if offline is None else offline)
         self._policy = retries or RetryPolicy()
         self._clock = clock
         self.monotonic = monotonic
@@ -505,10 +504,6 @@ def _stall_timeout_from_environment() -> float:
     except ValueError:
         return 30
     return seconds if _SHORTEST_STALL_S <= seconds <= _LONGEST_STALL_S else 30
-
-
-def _is_offline() -> bool:
-    return os.environ.get("HF_HUB_OFFLINE", "").strip().lower() in _TRUE
 
 
 @lru_cache(maxsize=1)

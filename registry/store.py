@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from . import settings
 from .durable import (
     disk_errors,
     hash_file,
@@ -45,12 +46,12 @@ NOTES = {RECORD_NAME, f".{RECORD_NAME}.tmp"}
 
 
 def home() -> Path:
-    """Return the folder of everything that rkfetch keeps: ``RKFETCH_HOME``, else the user's data.
+    """Return the folder of everything that rkfetch keeps: the setting ``home``, else user's data.
 
     Raises:
-        UsageError: the user has no home folder, and ``RKFETCH_HOME`` is not set.
+        UsageError: the user has no home folder, and no other one is set.
     """
-    named = os.environ.get("RKFETCH_HOME")
+    named: str | None = settings.value("home")
     try:
         # Older versions of platformdirs leave "~" in the path; this tries it once more.
         return (Path(named) if named else _user_data()).expanduser().absolute()
