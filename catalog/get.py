@@ -12,11 +12,15 @@ from typing import TYPE_CHECKING
 from rkfetch.registry.check import contradiction, no_model
 from rkfetch.registry.errors import IntegrityError, OfflineError
 from rkfetch.registry.fetch import fetch, installed
-from rkfetch.registry.model import Origin
+from rkfetch.registry.model import Availability, Origin
+from rkfetch.registry.route import OF_A_PLACE
 
 from .probe import note_file, probe
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from rkfetch.registry.errors import RkfetchError
     from rkfetch.registry.http import Http
     from rkfetch.registry.limits import Limits
     from rkfetch.registry.model import Artifact
@@ -29,6 +33,9 @@ if TYPE_CHECKING:
     from .database import Catalog
 
 
+_HUBS = {"huggingface", "modelscope"}
+_MOST_ELSEWHERE = 3
+"""An endpoint that is dead is dead for all repositories at it, and each costs a time-out."""
 _REMEMBERED = "the catalog remembers it; the same command now looks for another build"
 _DOUBTED = (
     "what came may have been damaged on its way: for a day another build is looked for; named "
@@ -90,9 +97,10 @@ def get(
             note_file(catalog, artifact, artifact.sha256, facts)
         return complaint
 
+    others = elsewhere(catalog, artifact)
     if not header_is_known(artifact):
         progress.phase("header")
-        facts = probe(catalog, http, artifact).facts
+        facts = _read_header(catalog, http, [artifact, *others])
         complaint = check(facts)
         if complaint is not None:
             raise IntegrityError(
@@ -111,6 +119,7 @@ def get(
             "verdict": chosen.verdict.level.value,
         },
         limits=limits,
+        elsewhere=others,
     )
     if fetched.facts is not None:
         note_file(catalog, artifact, fetched.installed.record.sha256, fetched.facts)
@@ -120,6 +129,33 @@ def get(
         action=fetched.action,
         resumed_from=fetched.resumed_from,
     )
+
+
+def elsewhere(catalog: Catalog, artifact: Artifact) -> list[Artifact]:
+    """Return other places that are believed to give the same content to anybody."""
+    if artifact.sha256 is None:
+        return []
+    own = (artifact.source, artifact.repo, artifact.path)
+    return [
+        other
+        for other in catalog.by_sha256(artifact.sha256)
+        if other.availability is Availability.LISTED
+        and other.source in _HUBS
+        and not other.gated
+        and other.size_bytes in {None, artifact.size_bytes}
+        and (other.source, other.repo, other.path) != own
+    ][:_MOST_ELSEWHERE]
+
+
+def _read_header(catalog: Catalog, http: Http, places: Sequence[Artifact]) -> RkllmFacts:
+    """Read the header at the first place that gives it out; the first one's failure counts."""
+    failures: list[RkfetchError] = []
+    for artifact in places:
+        try:
+            return probe(catalog, http, artifact).facts
+        except OF_A_PLACE as error:  # noqa: PERF203 - trying the next is the point
+            failures.append(error)
+    raise failures[0]
 
 
 def header_is_known(artifact: Artifact) -> bool:

@@ -10,19 +10,21 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from .check import FORMATS, another_format
 from .endpoints import mirrors
+from .errors import IntegrityError, NetworkError
 from .health import Health
 from .http import rkfetch_version
 from .hub import hub_routes
 from .mirror import MirrorFile
 from .record import Record, known_attributes
 from .rkllm_read import read_file
-from .route import Route, first_that_answers, leaving
+from .route import OF_A_PLACE, Route, first_that_answers, leaving
 from .transfer import download
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
+    from .errors import RkfetchError
     from .http import Http
     from .limits import Limits
     from .model import Artifact
@@ -70,12 +72,14 @@ def fetch(
     check: Callable[[RkllmFacts], str | None] | None = None,
     record_extra: Mapping[str, Any] | None = None,
     limits: Limits | None = None,
+    elsewhere: Sequence[Artifact] = (),
 ) -> Fetched:
     """Have an artifact's file in the store, verified; what is there already costs no request.
 
     ``check`` is given the header of a finished ``.rkllm`` and returns a sentence if it
     contradicts the plan; then the file is removed and never gets its name. ``record_extra`` may
-    hold ``model`` and ``verdict`` for the record.
+    hold ``model`` and ``verdict`` for the record. ``elsewhere`` are other repositories' artifacts
+    of the same SHA-256, which has to be known: they go on where the artifact's own place fails.
 
     Raises:
         IntegrityError: the file was replaced upstream (known before any byte), or its content is
@@ -88,8 +92,66 @@ def fetch(
     here = installed(store, artifact)
     if here is not None:
         return Fetched(installed=here, action="present")
+    try:
+        return _brought(
+            artifact,
+            store=store,
+            http=http,
+            progress=progress,
+            check=check,
+            record_extra=record_extra or {},
+            limits=limits,
+            elsewhere=elsewhere,
+        )
+    except OF_A_PLACE as error:
+        if not elsewhere or isinstance(error, IntegrityError):
+            raise
+        raise _own_reason(http, artifact, error) from error
+
+
+def _own_reason(http: Http, artifact: Artifact, error: RkfetchError) -> RkfetchError:
+    """Return why the artifact's own repository does not give it out, which is what was asked.
+
+    The last place that failed was another one.
+    """
+    causes = (f"{error.message} (the same file elsewhere)", *error.cause)
+    reasons = [_refusal(route) for route in hub_routes(http, artifact)]
+    if reasons[-1] is not None and all(reasons):
+        reasons[-1].cause = (*reasons[-1].cause, *causes)
+        return reasons[-1]
+    if isinstance(error, NetworkError):
+        return error
+    return NetworkError(
+        f"{artifact.name} did not come to its end",
+        cause=causes,
+        hint="what was downloaded is kept: run the same command again to go on",
+    )
+
+
+def _refusal(route: Route) -> RkfetchError | None:
+    try:
+        route.located(hurried=True)
+    except OF_A_PLACE as reason:
+        return reason
+    return None
+
+
+def _brought(
+    artifact: Artifact,
+    *,
+    store: Store,
+    http: Http,
+    progress: Progress,
+    check: Callable[[RkllmFacts], str | None] | None,
+    record_extra: Mapping[str, Any],
+    limits: Limits | None,
+    elsewhere: Sequence[Artifact],
+) -> Fetched:
+    """Bring a file that was not here from the first place that gives it out."""
     health = Health(store.root / "endpoints.json")
-    routes = health.ordered(hub_routes(http, artifact, waiting=progress.waiting))
+    routes = health.ordered(
+        hub_routes(http, artifact, elsewhere=elsewhere, waiting=progress.waiting)
+    )
     neighbours = mirrors()
     sha256 = artifact.sha256
     if sha256 is None or not neighbours:
@@ -133,7 +195,7 @@ def fetch(
             health=health,
         )
         progress.phase("install")
-        record = _record(artifact, downloaded, facts, record_extra or {})
+        record = _record(artifact, downloaded, facts, record_extra)
         item = store.add(downloaded.path, record)
     return Fetched(
         installed=item,
