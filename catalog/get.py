@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from rkfetch.registry.errors import RkfetchError
     from rkfetch.registry.http import Http
     from rkfetch.registry.limits import Limits
+    from rkfetch.registry.metered import Costs
     from rkfetch.registry.model import Artifact
     from rkfetch.registry.progress import Progress
     from rkfetch.registry.resolve import Candidate, Policy
@@ -64,6 +65,7 @@ def get(
     http: Http | None,
     progress: Progress,
     limits: Limits | None = None,
+    costs: Costs | None = None,
 ) -> Got:
     """Put the chosen build on this machine, verified.
 
@@ -73,7 +75,8 @@ def get(
         IncompatibleError, MemoryFitError, UsageError: nothing may be used (`Answer.require`).
         OfflineError: it is not here, and the network is switched off.
         IntegrityError: the content contradicts hash, size, format or label; nothing is kept.
-        NetworkError, AuthenticationError, DiskSpaceError: see `registry.fetch.fetch`.
+        NetworkError, AuthenticationError, DiskSpaceError, MeteredError: see
+            `registry.fetch.fetch`.
     """
     chosen = answer.require()
     for candidate in (chosen,) if http else answer.resolution.ranked:
@@ -83,7 +86,7 @@ def get(
     if http is None:
         raise OfflineError(
             f"{chosen.artifact.name} is not on this machine, and the network is switched off",
-            cause=["--offline, RKFETCH_OFFLINE or HF_HUB_OFFLINE is set"],
+            cause=["--offline, or the setting `offline` (RKFETCH_OFFLINE, HF_HUB_OFFLINE)"],
             hint="run it once online; `rkfetch list` shows what is here",
         )
     artifact = chosen.artifact
@@ -120,6 +123,7 @@ def get(
         },
         limits=limits,
         elsewhere=others,
+        costs=costs,
     )
     if fetched.facts is not None:
         note_file(catalog, artifact, fetched.installed.record.sha256, fetched.facts)

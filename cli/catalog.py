@@ -282,7 +282,7 @@ def update_command(
     if offline:
         raise OfflineError(
             "the catalog was not updated: the network is switched off",
-            cause=["--offline, RKFETCH_OFFLINE or HF_HUB_OFFLINE is set"],
+            cause=["--offline, or the setting `offline` (RKFETCH_OFFLINE, HF_HUB_OFFLINE)"],
             hint="`rkfetch catalog status` shows how old it is",
         )
     from rkfetch.catalog.sources.huggingface import HuggingFace
@@ -294,7 +294,7 @@ def update_command(
 
     observer: Observer = Observer() if quiet else Talk()
     with (
-        Http(token=hub_token()) as http,
+        Http(token=hub_token(), offline=False) as http,
         HuggingFace(http, waiting=observer.waiting) as source,
     ):
         report = update(source, http, observer=observer)

@@ -285,15 +285,11 @@ def _at_least(least: int) -> Callable[[int], object]:
     return check
 
 
-def _one_of(*words: str) -> Callable[[str], object]:
-    def check(word: str) -> None:
-        if word not in words:
-            raise UsageError(f"'{word[:_SHOWN]}' is none of {', '.join(words)}")
+def _metered(text: str) -> None:
+    from .metered import require_choice
 
-    return check
+    require_choice(text)
 
-
-METERED = ("yes", "no", "auto")
 
 KNOWN: Mapping[str, Known] = {
     "home": Known(variables=("RKFETCH_HOME",), example="/srv/rkfetch"),
@@ -328,7 +324,7 @@ KNOWN: Mapping[str, Known] = {
     "limit_rate": Known(variables=("RKFETCH_LIMIT_RATE",), example="2M", check=_rate),
     "connections": Known(variables=("RKFETCH_CONNECTIONS",), example=4, check=_connections),
     "background": Known(variables=("RKFETCH_BACKGROUND",), example=True),
-    "metered": Known(variables=("RKFETCH_METERED",), example="yes", check=_one_of(*METERED)),
+    "metered": Known(variables=("RKFETCH_METERED",), example="yes", check=_metered),
     "offline": Known(variables=("RKFETCH_OFFLINE", "HF_HUB_OFFLINE"), example=True),
     "stale_after_days": Known(
         variables=("RKFETCH_STALE_AFTER_DAYS",), example=90, check=_at_least(0)

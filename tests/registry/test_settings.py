@@ -201,7 +201,7 @@ class TestWrong:
             ("platform", "rk1", '"rk1"', "unknown platform"),
             ("runtime", "one", '"one"', "not a whole version"),
             ("memory", "lots", '"lots"', "not an amount"),
-            ("metered", "maybe", '"maybe"', "none of yes, no, auto"),
+            ("metered", "maybe", '"maybe"', "does not tell whether"),
             ("mirrors", "nas", '["nas"]', "not an address"),
         ],
     )
