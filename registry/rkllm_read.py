@@ -7,6 +7,7 @@ a budget is spent: two small requests where the toolkit put its keys before the 
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 import time
@@ -58,7 +59,9 @@ class FileBytes:
             self._handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
         except OSError as error:
             raise UsageError(
-                f"cannot read '{path}'", cause=[error.strerror or str(error)]
+                f"cannot read '{path}'",
+                cause=[error.strerror or str(error)],
+                hint=_name_nearby(path) if error.errno == errno.ENOENT else None,
             ) from error
         status = os.fstat(self._handle)
         if not stat.S_ISREG(status.st_mode):
@@ -94,6 +97,20 @@ class FileBytes:
         """Return the last bytes."""
         start = max(0, self._size - length)
         return self.read(start, self._size - start)
+
+
+def _name_nearby(path: Path) -> str:
+    """Say what to do about a file that is not there."""
+    import difflib
+
+    try:
+        names = sorted(there.name for there in path.parent.iterdir())
+    except OSError:
+        return f"the folder {path.parent} is not there either"
+    near = difflib.get_close_matches(path.name, names, n=1, cutoff=0.8)
+    if near:
+        return f"did you mean {path.with_name(near[0])}?"
+    return "check the name; a model that is not on this disk is fetched with `rkfetch MODEL`"
 
 
 class _Meter:

@@ -9,7 +9,6 @@ a command which does not need it works, and no file is read where the environmen
 from __future__ import annotations
 
 import contextlib
-import difflib
 import json
 import os
 import re
@@ -125,6 +124,8 @@ def unknown_keys() -> Iterator[str]:
 def _instead(key: str) -> str:
     if key in KNOWN:
         return f", only the variable {KNOWN[key].variables[0]} is"
+    import difflib
+
     near = difflib.get_close_matches(key, [k for k in KNOWN if KNOWN[k].in_file], n=1)
     return f" (did you mean {near[0]}?)" if near else ""
 

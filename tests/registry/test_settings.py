@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any
+import re
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -11,9 +13,6 @@ from rkfetch.registry import settings
 from rkfetch.registry.endpoints import endpoints, mirrors
 from rkfetch.registry.errors import UsageError
 from rkfetch.registry.store import home
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 class Machine:
@@ -288,3 +287,16 @@ class TestPlaces:
         assert mirrors() == ["http://nas/models"]
         monkeypatch.setenv("HF_ENDPOINT", "https://a.example")
         assert endpoints() == ["https://a.example", "https://hf-mirror.com"]
+
+
+def test_the_page_lists_every_key_as_it_may_be_set(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "scripting.md").read_text("utf-8")
+    (listed,) = re.findall(r"All keys, each.*?```toml\n(.*?)```", page, re.DOTALL)
+    machine.system(listed)
+    for variable in (name for known in settings.KNOWN.values() for name in known.variables):
+        monkeypatch.delenv(variable, raising=False)
+    found, problems = settings.everything()
+    assert problems == []
+    assert {setting.key for setting in found} == set(EACH)
