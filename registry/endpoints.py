@@ -71,7 +71,7 @@ def require_address(url: str) -> None:
     except ValueError:
         valid = False
     if not valid:
-        raise UsageError(f"'{url[:200]}' is not an address", hint=f"an example: {HUB}")
+        raise UsageError(f"'{url[:200]}' is not an address")
 
 
 def hub_token() -> str | None:

@@ -251,8 +251,8 @@ class _Task:
     def _missing(self, far: Sequence[Route], partial: Path) -> int | None:
         """Return how many bytes are still to come; None if nobody tells."""
         size, sha256 = self._artifact.size_bytes, self._sha256
-        if size is None and sha256 is None:
-            size = far[0].located().size_bytes  # it has answered already
+        if size is None and _refusal(far[0]) is None:
+            size = far[0].located().size_bytes
         if size is None:
             return None
         subject = Subject(source=far[0].source.identity, size_bytes=size, sha256=sha256)

@@ -82,7 +82,7 @@ def find(key: str) -> Setting | None:
     for variable in known.variables:
         text = os.environ.get(variable, "").strip()
         if text:
-            return _checked(key, _from_text(variable, text, known.example), variable)
+            return _checked(key, _from_text(variable, text, key), variable)
     for path in files() if known.in_file else ():
         value = _read(path).get(key)
         if value is not None:
@@ -147,14 +147,16 @@ def _found(key: str) -> Setting | UsageError | None:
 # --- how it is written ----------------------------------------------------------------------------
 
 
-def _from_text(variable: str, text: str, example: Any) -> Any:
+def _from_text(variable: str, text: str, key: str) -> Any:
+    example = KNOWN[key].example
+    hint = _example(variable, key)
     if isinstance(example, bool):
         if (word := _WORDS.get(text.lower())) is None:
-            raise UsageError(f"{variable} is '{text[:_SHOWN]}', which is neither yes nor no")
+            raise UsageError(f"{variable} is '{text[:_SHOWN]}', neither yes nor no", hint=hint)
         return word
     if isinstance(example, int):
         if not re.fullmatch(r"[0-9]{1,18}", text):
-            raise UsageError(f"{variable} is '{text[:_SHOWN]}', which is no number")
+            raise UsageError(f"{variable} is '{text[:_SHOWN]}', which is no number", hint=hint)
         return int(text)
     if isinstance(example, list):
         return tuple(part for part in re.split(r"[\s,]+", text) if part)
@@ -175,12 +177,10 @@ def _from_toml(path: Path, value: Any, key: str) -> Any:
         wanted = "a path that begins with / or ~"
         fits = value.startswith(("/", "~"))
     if not fits:
-        # Of these types, JSON is TOML.
-        shown, given = json.dumps(value, default=str)[:_SHOWN], json.dumps(example)
         raise UsageError(
-            f"{_place(str(path), key)} is {shown}",
+            f"{_place(str(path), key)} is {json.dumps(value, default=str)[:_SHOWN]}",
             cause=[f"it has to be {wanted}"],
-            hint=f"an example: {key} = {given}",
+            hint=_example(str(path), key),
         )
     return tuple(value) if isinstance(value, list) else value
 
@@ -192,9 +192,20 @@ def _checked(key: str, value: Any, origin: str) -> Setting:
             check(value)
         except UsageError as error:
             raise UsageError(
-                f"{_place(origin, key)}: {error.message}", cause=error.cause, hint=error.hint
+                f"{_place(origin, key)}: {error.message}",
+                cause=error.cause,
+                hint=error.hint or _example(origin, key),
             ) from error
     return Setting(key=key, value=value, origin=origin)
+
+
+def _example(origin: str, key: str) -> str:
+    """Return the hint that shows how it would be right, in the place where it is wrong."""
+    example = KNOWN[key].example
+    if origin not in KNOWN[key].variables:
+        return f"an example: {key} = {json.dumps(example)}"  # of these types, JSON is TOML
+    words = tuple(example) if isinstance(example, list) else example
+    return f"an example: {origin}={Setting(key=key, value=words, origin=origin).text}"
 
 
 # --- the files ------------------------------------------------------------------------------------

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from e2e.world import RKFETCH, W4, World
+from e2e.world import QWEN, RKFETCH, W4, World
 from hub.server import Fault, Hub
 from rkfetch.registry.metered import FREE_BYTES
 
@@ -59,6 +59,14 @@ def test_a_script_is_refused_before_any_weights(world: World) -> None:
     assert "NetworkManager guesses so" in said
     assert "--metered no (or RKFETCH_METERED=no)" in said
     assert world.hub.data_bytes() < 200_000  # the header
+
+
+def test_a_file_that_no_catalog_knows_is_counted_too(world: World) -> None:
+    network_manager(world, 1)
+    world.add("RK3576/new.rkllm", size=SIZE, seed=5)
+    done = world.run(f"hf:{QWEN}/RK3576/new.rkllm", *HERE[1:])
+    assert done.code == 11
+    assert "11 MB would come over it" in " ".join(done.err.split())
 
 
 def test_json_says_the_same(world: World) -> None:

@@ -222,6 +222,8 @@ class TestWrong:
         with pytest.raises(UsageError, match=said) as caught:
             settings.find(key)
         assert caught.value.message.startswith(f"{name}: ")
+        if key == "mirrors":
+            assert caught.value.hint == "an example: RKFETCH_MIRRORS=http://nas.local:8080/models"
 
     @pytest.mark.parametrize(
         ("variable", "text"), [("RKFETCH_CONNECTIONS", "x"), ("RKFETCH_OFFLINE", "maybe")]
@@ -230,8 +232,9 @@ class TestWrong:
         self, machine: Machine, monkeypatch: pytest.MonkeyPatch, variable: str, text: str
     ) -> None:
         monkeypatch.setenv(variable, text)
-        with pytest.raises(UsageError, match=f"{variable} is '{text}'"):
+        with pytest.raises(UsageError, match=f"{variable} is '{text}'") as caught:
             settings.find(variable.removeprefix("RKFETCH_").lower())
+        assert f"an example: {variable}=" in (caught.value.hint or "")
 
     @pytest.mark.parametrize(
         ("content", "why"),
