@@ -290,6 +290,11 @@ class SameElsewhere:
         """Address of the repository: what its owner does says nothing about the endpoint."""
         return f"{self.file.place}/{_quoted_repo(self.file.artifact.repo)}"
 
+    @property
+    def shares(self) -> bool:
+        """It is there for when the others fail; mostly it is the same server."""
+        return False
+
     def locate(self, *, hurried: bool = False) -> Remote:
         """Find an address that works now, without a commit: none of it was asked for.
 
