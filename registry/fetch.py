@@ -123,7 +123,7 @@ def _own_reason(http: Http, artifact: Artifact, error: RkfetchError) -> RkfetchE
 
     The last place that failed was another one.
     """
-    causes = (f"{error.message} (the same file elsewhere)", *error.cause)
+    causes = (f"the last place that was asked: {error.message}", *error.cause)
     reasons = [_refusal(route) for route in hub_routes(http, artifact)]
     if reasons[-1] is not None and all(reasons):
         reasons[-1].cause = (*reasons[-1].cause, *causes)

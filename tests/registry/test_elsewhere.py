@@ -147,7 +147,7 @@ class TestFailures:
         hub.break_it(Fault(path=f"{COPY}/*", origin="hub", status=503))
         with pytest.raises(kind, match=REPO) as caught:
             get(store)
-        assert any("(the same file elsewhere)" in line for line in caught.value.cause)
+        assert any("the last place that was asked" in line for line in caught.value.cause)
 
     def test_a_network_that_fails_is_no_unknown_model(self, hub: Hub, store: Store) -> None:
         hub.break_it(Fault(origin="cdn", status=502))
