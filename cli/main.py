@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 INTERRUPTED = 130
 USAGE = 2
+_PATIENCE_S = 1.0
 
 
 class Interrupted(BaseException):
@@ -135,9 +136,21 @@ def _report(error: RkfetchError, args: Sequence[str], *, debug: bool) -> int:
 
 @contextlib.contextmanager
 def _signals() -> Iterator[None]:
-    """Turn SIGINT and SIGTERM into one exception, so that partial data is put in order."""
+    """Turn SIGINT and SIGTERM into one exception, so that partial data is put in order.
+
+    That takes as long as the disk does, which cannot be interrupted and is said.
+    """
+    import threading
+
+    from .output import say
+
+    waiting = "stopping once the disk has answered; what was downloaded is kept"
+    patience = threading.Timer(_PATIENCE_S, say, [waiting])
+    patience.daemon = True
 
     def stop(number: int, _frame: FrameType | None) -> None:
+        with contextlib.suppress(RuntimeError):  # it was started by an earlier signal
+            patience.start()
         raise Interrupted(signal.Signals(number).name)
 
     before = {}
@@ -147,5 +160,6 @@ def _signals() -> Iterator[None]:
     try:
         yield
     finally:
+        patience.cancel()
         for number, handler in before.items():
             signal.signal(number, handler)

@@ -13,7 +13,8 @@ import stat
 import time
 from typing import TYPE_CHECKING, Protocol
 
-from .errors import RkfetchError, UsageError
+from .disk_failures import failure_of_disk
+from .errors import UsageError
 from .foreign import identify
 from .gguf import Decoder
 from .rkllm import TAIL_BYTES, assemble, foreign_facts, is_satisfied, read_trailer
@@ -89,9 +90,7 @@ class FileBytes:
         try:
             return os.pread(self._handle, length, start)
         except OSError as error:
-            raise RkfetchError(
-                f"cannot read '{self._path}'", cause=[error.strerror or str(error)]
-            ) from error
+            raise failure_of_disk(error, self._path) from error
 
     def tail(self, length: int) -> bytes:
         """Return the last bytes."""
