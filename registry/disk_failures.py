@@ -82,8 +82,9 @@ def _full(place: Path, error: OSError, said: str) -> DiskSpaceError:
             hint=f"make room (`rkfetch gc`, `rkfetch rm`) or {_ELSEWHERE}, "
             "then run the same command again",
         )
+    there = _existing(place)
     try:
-        have, stats = free_bytes(place), os.statvfs(place)
+        have, stats = free_bytes(there), os.statvfs(there)
     except OSError:
         have, stats = None, None
     cause = [said if have is None else f"{said}; {have:,} bytes are free"]
@@ -105,7 +106,7 @@ def _forbidden(place: Path, error: OSError, said: str) -> UsageError:
     cause = [said]
     hint = "name a folder that you may write with RKFETCH_HOME"
     at = Path(error.filename) if isinstance(error.filename, str) else place
-    there = next((p for p in (at, *at.parents) if os.path.lexists(p)), place)
+    there = _existing(at)
     if error.errno == errno.EROFS:
         hint += "; Linux makes a disk that fails read-only, too: `dmesg` tells"
     elif (status := there.lstat()).st_uid != os.geteuid():
@@ -117,6 +118,11 @@ def _forbidden(place: Path, error: OSError, said: str) -> UsageError:
             f"find {root} -type d -exec chmod g+s {{}} +`"
         )
     return UsageError(f"{place} cannot be written", cause=cause, hint=hint)
+
+
+def _existing(place: Path) -> Path:
+    """Return a place, or what is above it, as far as it is there."""
+    return next((p for p in (place, *place.parents) if os.path.lexists(p)), place)
 
 
 def _store_of(place: Path) -> Path:
