@@ -190,13 +190,6 @@ def test_a_record_that_cannot_be_read_for_now_is_not_replaced(
     assert "someone/Thing-1B" in machine.run("list").out
 
 
-def test_a_journal_that_cannot_be_read_for_now_is_kept(machine: Machine, card: Card) -> None:
-    """What it vouches for is not thrown away because it cannot be asked."""
-    assert machine.fetch_and(lambda: card.order(fault("write", errno.EIO))).code == 1
-    card.order(fault("read", errno.EIO, name="*.journal"))
-    assert machine.run("gc", "--dry-run").code == 0
-
-
 # --- slow ---------------------------------------------------------------------------------------
 
 
