@@ -7,6 +7,7 @@ import errno
 import hashlib
 import os
 import stat
+import tempfile
 from typing import TYPE_CHECKING
 
 from .disk_failures import failure_of_disk, free_bytes
@@ -81,6 +82,23 @@ def preallocate(handle: int, size_bytes: int) -> bool:
         if number != errno.EINTR:
             raise OSError(number, os.strerror(number))
     return True
+
+
+def fills_holes(directory: Path) -> bool:
+    """Tell whether a file system writes zeros where a file was skipped, as FAT does.
+
+    vfat does so even behind what `preallocate` reserved.
+    """
+    skipped = 1 << 20
+    with contextlib.suppress(OSError):
+        handle, name = tempfile.mkstemp(prefix=".holes-", dir=directory)
+        try:
+            os.ftruncate(handle, skipped)
+            return os.fstat(handle).st_blocks * 512 >= skipped
+        finally:
+            close(handle)
+            os.unlink(name)  # noqa: PTH108 - a name of mkstemp
+    return False
 
 
 def make_directory(path: Path) -> None:

@@ -11,7 +11,7 @@ import hashlib
 import os
 import threading
 from collections import deque
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -20,6 +20,15 @@ BUFFER_BYTES = 2 << 20
 _READ_BYTES = 1 << 20
 _SPARE = 8
 """Buffers more than there are connections: how far receiving may run ahead of hashing."""
+
+
+class _Work(NamedTuple):
+    turn: int
+    digest: hashlib._Hash
+    start: int
+    end: int
+    buffer: bytearray
+    """Empty for what has to be read back."""
 
 
 class Follower:
@@ -121,10 +130,13 @@ class Follower:
             self._wait_at(position)
 
     def _wait_at(self, position: int) -> None:
-        self._spare += [buffer for buffer, _ in self._queue]
-        self._queue.clear()
+        self._unqueue()
         self._prefix = self._queued_to = position
         self._changed.notify_all()
+
+    def _unqueue(self) -> None:
+        self._spare += [buffer for buffer, _ in self._queue]
+        self._queue.clear()
 
     def raise_failure(self) -> None:
         """Raise what ended hashing.
@@ -171,51 +183,65 @@ class Follower:
                 self._ended = True
                 self._changed.notify_all()
 
-    def _step(self) -> bool:
+    def _next(self) -> _Work | None:
+        """Wait for something to hash; None at the end."""
         with self._changed:
             while not (self._queue or self._prefix > self._queued_to or self._ended):
                 self._changed.wait()
             if self._ended:
-                return False
-            turn, digest, start = self._turn, self._digest, self._position
+                return None
             if self._queue:
                 buffer, count = self._queue.popleft()
+                end = self._position + count
             else:
-                buffer, count = bytearray(), 0
-                end = min(self._prefix, start + _READ_BYTES)
-                if self._expected is not None and start < self._expected[0]:
+                buffer = bytearray()
+                end = min(self._prefix, self._position + _READ_BYTES)
+                if self._expected is not None and self._position < self._expected[0]:
                     end = min(end, self._expected[0])
                 self._queued_to = end
-        data: memoryview | bytes | None = memoryview(buffer)[:count]
+            return _Work(self._turn, self._digest, self._position, end, buffer)
+
+    def _step(self) -> bool:
+        work = self._next()
+        if work is None:
+            return False
+        turn, digest, start, end, buffer = work
+        data: memoryview | bytes | None = memoryview(buffer)[: end - start]
         if not buffer:
-            count = end - start
-            data = self._read(start, count)
+            data = self._read(start, end - start)
         if data is None:
-            self._damaged(start, end)
+            if turn == self._turn:
+                self._damaged(start, end)
             return True
         digest.update(data)
         with self._changed:
             if buffer:
                 self._spare.append(buffer)
-            elif len(data) != count and turn == self._turn:
-                raise OSError(errno.EIO, "the partial file became shorter")
-            damaged = turn == self._turn and self._is_damaged(start + count, digest)
+            elif turn == self._turn and len(data) < end - start:
+                end = self._queued_to = start + len(data)
+                self._unqueue()
+            damaged = turn == self._turn and self._is_damaged(end, digest)
             self._changed.notify_all()
         if damaged:
             # Without the lock: the answer is `begin`.
-            self._damaged(0, start + count)
+            self._damaged(0, end)
         return True
 
     def _read(self, start: int, count: int) -> bytes | None:
-        """Read back what is here; None for a place that cannot be read for the first time."""
+        """Read back what is here, as far as it can be; None where nothing can, the first time."""
         try:
-            return os.pread(self._handle, count, start)
+            data = os.pread(self._handle, count, start)
         except OSError as error:
-            # Writing it anew may help: a card has spare places.
-            if error.errno != errno.EIO or start in self._unreadable:
+            if error.errno != errno.EIO:
                 raise
-            self._unreadable.add(start)
-            return None
+            data = b""
+        if data:
+            return data
+        # Writing it anew may help: a card has spare places.
+        if start in self._unreadable:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        self._unreadable.add(start)
+        return None
 
     def _is_damaged(self, position: int, digest: hashlib._Hash) -> bool:
         """Compare with what is known, and note what is known now."""

@@ -5,11 +5,19 @@ from __future__ import annotations
 import errno
 import os
 import threading
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from . import journal
-from .durable import disk_errors, make_directory, open_own, preallocate, require_space
+from .durable import (
+    close,
+    disk_errors,
+    fills_holes,
+    make_directory,
+    open_own,
+    preallocate,
+    require_space,
+)
 from .journal import Journal, journal_of
 
 if TYPE_CHECKING:
@@ -33,6 +41,8 @@ class Partial:
         self._subject = subject
         make_directory(path.parent)
         self.handle = open_own(path)
+        self.was_there = os.fstat(self.handle).st_size > 0
+        """An earlier process left something, whether it can be used or not."""
         self._journal: Journal | None = None
         self._lock = threading.Condition()
         self._users = 0
@@ -70,7 +80,8 @@ class Partial:
             os.ftruncate(self.handle, trusted.spans.end if trusted else 0)
             here = os.fstat(self.handle).st_blocks * 512
             require_space(self.path.parent, max(0, size_bytes - here))
-            self.in_order = not preallocate(self.handle, size_bytes)
+            can_reserve = preallocate(self.handle, size_bytes)
+            self.in_order = not can_reserve or fills_holes(self.path.parent)
 
     def write(self, position: int, data: memoryview) -> None:
         """Put bytes where they belong; raises as `durable.disk_errors`."""
@@ -126,10 +137,11 @@ class Partial:
                 self._lock.wait()
         if self._journal is not None:
             self._journal.close()
-        os.close(self.handle)
+        close(self.handle)
         if not keep:
-            self.path.unlink(missing_ok=True)
-            journal_of(self.path).unlink(missing_ok=True)
+            with suppress(OSError):  # the disk may be gone
+                self.path.unlink(missing_ok=True)
+                journal_of(self.path).unlink(missing_ok=True)
 
     @contextmanager
     def _in_use(self) -> Iterator[None]:

@@ -179,7 +179,7 @@ class _Download:
             try:
                 arrivals = self._taken_up(partial, expected)
             except BaseException:
-                keep = bool(self._resumed_from)
+                keep = partial.was_there
                 raise
             try:
                 self._progress.phase("download")

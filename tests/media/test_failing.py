@@ -226,3 +226,22 @@ def test_a_slow_disk_does_not_hold_up_the_network(machine: Machine, card: Card) 
     assert len(syncs) <= 8
     card.heal()
     machine.assert_whole()
+
+
+def test_a_stick_pulled_out_in_the_middle_of_a_download(machine: Machine, card: Card) -> None:
+    done = machine.fetch_and(card.pull_out)
+    assert (done.code, done.out) == (1, "")
+    assert "is gone Transport endpoint is not connected" in done.err
+    card.put_in_again()
+    machine.goes_on()
+
+
+def test_a_journal_that_cannot_be_read_for_a_moment_costs_nothing(
+    machine: Machine, card: Card
+) -> None:
+    fails = {"call": "write", "errno": errno.EIO}
+    assert machine.fetch_and(lambda: card.order(fails)).code == 1
+    card.order({"call": "read", "errno": errno.EIO, "name": "*.journal"})
+    assert machine.run(*FETCH).code == 1
+    card.heal()
+    machine.goes_on()

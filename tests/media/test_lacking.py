@@ -138,3 +138,11 @@ def test_a_stick_that_fails_while_it_is_imported_from_is_blamed_itself(
     assert list(machine.home.glob("partials/*")) == []
     card.heal()
     assert machine.run("import", str(stick)).code == 0
+
+
+def test_no_zeros_are_written_for_what_comes_anyway(machine: Machine, card: Card) -> None:
+    card.order({"call": "link", "errno": 1}, holes=False, two_seconds=True, any_case=True)
+    assert machine.run(*FETCH).code == 0
+    lines = [line for line in card.log if line.startswith("zeros") and ".partial" in line]
+    zeros = [int(line.split()[2]) for line in lines]
+    assert sum(zeros) < 1 << 21, zeros
