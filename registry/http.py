@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     import httpx
     from typing_extensions import Self
 
+    from .courtesy import Courtesy
     from .wire import Body, WireTransport
 
 __all__ = ["Http", "Reply", "Response", "Retries", "RetryPolicy", "TransientError"]
@@ -205,6 +206,7 @@ class Http:
         offline: refuse every request; by default what the setting ``offline`` says.
         clock: seconds since 1970.
         monotonic: seconds for measuring how long something takes.
+        courtesy: holds back all that share it when a server asks one of them to slow down.
     """
 
     def __init__(
@@ -220,7 +222,9 @@ class Http:
         monotonic: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], object] = time.sleep,
         random: Callable[[], float] = random_module.random,
+        courtesy: Courtesy | None = None,
     ) -> None:
+        self.courtesy = courtesy
         self._connect_timeout_s = connect_timeout_s
         self._stall_timeout_s = stall_timeout_s or _stall_timeout_from_environment()
         self._window_s = _WINDOW_OF_STALLS * self._stall_timeout_s
@@ -285,10 +289,14 @@ class Http:
             NetworkError: it failed in another way, or a redirect was refused.
             OfflineError: the network is switched off.
         """
-        until = self.monotonic() + self._window_s
         wanted = dict(headers or {})
+        if self.courtesy is not None:
+            self.courtesy.wait(url)
+        until = self.monotonic() + self._window_s
         for _ in range(MAX_REDIRECTS + 1):
             raw = self._send(method, url, wanted, until)
+            if self.courtesy is not None:
+                self.courtesy.heard(url, raw.status_code, raw.headers)
             try:
                 target = self._redirect(raw, url)
                 elsewhere = target is not None and addresses.origin(target) != addresses.origin(url)
