@@ -176,8 +176,8 @@ def _models(catalog: Catalog, reference: Reference) -> Sequence[str]:
 
 def _exact_file(catalog: Catalog, file: FileReference) -> Artifact:
     """Return the catalog's row for a file named exactly, or what its name alone tells."""
-    known = catalog.artifact(file.source, file.repo, file.path)
-    if known is not None and file.revision in {None, known.revision}:
+    known = catalog.artifact(file.source, file.repo, file.path, file.revision)
+    if known is not None:
         # Who names a file exactly may have it again, whatever became of it.
         if known.availability is not Availability.LISTED:
             known = replace(known, availability=Availability.LISTED, note=None)
@@ -187,6 +187,7 @@ def _exact_file(catalog: Catalog, file: FileReference) -> Artifact:
         repo=file.repo,
         path=file.path,
         revision=file.revision,
+        ref=file.revision,
         attributes=settle(guess(file.repo, file.path, source=file.source).evidence),
     )
 

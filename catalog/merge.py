@@ -26,7 +26,7 @@ def merge(other: sqlite3.Connection, into: sqlite3.Connection) -> None:
         listed: dict[str, set[str]] = {}
         for artifact in theirs.everything():
             if artifact.source not in listed:
-                listed[artifact.source] = set(ours.repository_shas(artifact.source))
+                listed[artifact.source] = set(ours.repositories(artifact.source))
             if artifact.repo.casefold() not in listed[artifact.source]:
                 writer.record_artifact(artifact, companions=theirs.companions(artifact), seen=date)
             elif any(

@@ -20,7 +20,7 @@ from .output import emit, emit_json, safe, say
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from rkfetch.catalog.database import Catalog, CatalogStatus
+    from rkfetch.catalog.database import Catalog, CatalogStatus, Repository
     from rkfetch.catalog.naming import Guess
     from rkfetch.catalog.update import Report
     from rkfetch.registry.compat import Level
@@ -155,22 +155,26 @@ def show_command(
     """
     with open_catalog() as catalog:
         artifacts = _referred(catalog, reference)
-        shown = [(artifact, catalog.companions(artifact)) for artifact in artifacts]
+        shown = [(a, catalog.companions(a), catalog.listed(a.source, a.repo)) for a in artifacts]
     if as_json:
         emit_json(
             {
                 "reference": reference,
                 "artifacts": [
-                    {**_evidence_json(a), "companions": [_companion_json(c) for c in companions]}
-                    for a, companions in shown
+                    {
+                        **_evidence_json(a),
+                        "companions": [_companion_json(c) for c in companions],
+                        "repository": _repository_json(listed),
+                    }
+                    for a, companions, listed in shown
                 ],
             }
         )
         return
-    for number, (artifact, companions) in enumerate(shown):
+    for number, (artifact, companions, listed) in enumerate(shown):
         if number:
             emit("")
-        for line in artifact_lines(artifact, companions):
+        for line in artifact_lines(artifact, companions, listed):
             emit(line)
 
 
@@ -185,7 +189,8 @@ def _referred(catalog: Catalog, text: str) -> Sequence[Artifact]:
 
     reference = parse_reference(text)
     if reference.file is not None:
-        found = catalog.artifact(reference.file.source, reference.file.repo, reference.file.path)
+        file = reference.file
+        found = catalog.artifact(file.source, file.repo, file.path, file.revision)
         if found is None:
             raise UnknownModelError(
                 f"the catalog has no {text}",
@@ -205,6 +210,7 @@ def _referred(catalog: Catalog, text: str) -> Sequence[Artifact]:
 def _evidence_json(artifact: Artifact) -> dict[str, Any]:
     return {
         **artifact_json(artifact),
+        "ref": artifact.ref,
         "availability": artifact.availability.value,
         "note": artifact.note,
         "curated": artifact.curated,
@@ -221,6 +227,21 @@ def _evidence_json(artifact: Artifact) -> dict[str, Any]:
             }
             for name, attribute in artifact.attributes.items()
         },
+    }
+
+
+def _repository_json(listed: Repository | None) -> dict[str, Any] | None:
+    if listed is None:
+        return None
+    return {
+        "created": listed.created,
+        "modified": listed.modified,
+        "downloads": listed.downloads,
+        "likes": listed.likes,
+        "license": listed.license,
+        "library": listed.library,
+        "base_model": listed.base_model,
+        "tags": list(listed.tags),
     }
 
 
@@ -268,8 +289,32 @@ def _status_json(status: CatalogStatus) -> dict[str, Any]:
     }
 
 
+BudgetOption = Annotated[
+    str | None,
+    typer.Option(
+        "--budget",
+        envvar="RKFETCH_UPDATE_BUDGET",
+        metavar="SIZE",
+        help="Read at most so many bytes of headers, like 50M; the rest is left for the next "
+        "update.",
+    ),
+]
+WithinOption = Annotated[
+    str | None,
+    typer.Option(
+        "--within",
+        envvar="RKFETCH_UPDATE_WITHIN",
+        metavar="TIME",
+        help="Begin nothing new after so long, like 90s, 10m or 1h; the rest is left for the next "
+        "update.",
+    ),
+]
+
+
 def update_command(
     *,
+    budget: BudgetOption = None,
+    within: WithinOption = None,
     offline: options.OfflineOption = False,
     as_json: options.JsonOption = False,
     quiet: options.QuietOption = False,
@@ -278,15 +323,26 @@ def update_command(
 
     Only repositories that changed are asked for, and only headers that nobody has read yet are
     read, some kilobytes each. Interrupted, the same command goes on where it was.
+
+    \b
+    Examples:
+      rkfetch catalog update
+      rkfetch catalog update --budget 20M --within 5m
     """
+    from .amounts import parse_bytes, parse_seconds
+
+    most_bytes = parse_bytes(budget) if budget else None
+    most_s = parse_seconds(within) if within else None
     if offline:
         raise OfflineError(
             "the catalog was not updated: the network is switched off",
             cause=["--offline, or the setting `offline` (RKFETCH_OFFLINE, HF_HUB_OFFLINE)"],
             hint="`rkfetch catalog status` shows how old it is",
         )
+    from rkfetch.catalog.reading import Allowance
     from rkfetch.catalog.sources.huggingface import HuggingFace
     from rkfetch.catalog.update import Observer, update
+    from rkfetch.registry.courtesy import Courtesy
     from rkfetch.registry.http import Http
     from rkfetch.registry.hub import hub_token
 
@@ -294,10 +350,11 @@ def update_command(
 
     observer: Observer = Observer() if quiet else Talk()
     with (
-        Http(token=hub_token(), offline=False) as http,
+        Http(token=hub_token(), offline=False, courtesy=Courtesy()) as http,
         HuggingFace(http, waiting=observer.waiting) as source,
     ):
-        report = update(source, http, observer=observer)
+        allowance = Allowance(most_bytes=most_bytes, most_s=most_s)
+        report = update(source, http, observer=observer, allowance=allowance)
     if as_json:
         emit_json({"status": "ok", **_report_json(report)})
     elif not quiet:
@@ -314,7 +371,10 @@ def _report_json(report: Report) -> dict[str, Any]:
         "gone": report.gone,
         "builds": report.builds,
         "probed": report.probed,
+        "read_bytes": report.read_bytes,
         "unread": report.unread,
+        "left": report.left,
+        "left_repositories": report.left_repositories,
         "skipped": [{"what": what, "why": why} for what, why in report.skipped],
     }
 

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from rkfetch.catalog.database import Repository
     from rkfetch.catalog.naming import CardFacts
-    from rkfetch.catalog.writer import Repository
 
 _LONGEST_PATH = 1024
 
@@ -22,6 +22,8 @@ class Listing:
     repository: Repository
     builds: tuple[str, ...] | None
     """The names of its builds; None if the listing does not tell."""
+    hollow: bool = False
+    """Its default branch has nothing large, yet it takes room: builds may lie on other branches."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,6 +33,18 @@ class RemoteFile:
     path: str
     size_bytes: int | None = None
     sha256: str | None = None
+    blob: str | None = None
+    """What git calls this content, where the source tells."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Revision:
+    """The files of a branch or a tag that is not the default branch."""
+
+    ref: str
+    is_branch: bool
+    commit: str
+    files: tuple[RemoteFile, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,6 +54,9 @@ class Details:
     repository: Repository
     files: tuple[RemoteFile, ...]
     card: CardFacts
+    """What came with it: the front matter, and texts only where these cost no further request."""
+    revisions: tuple[Revision, ...] = ()
+    """Where else builds may lie."""
 
 
 class Source(Protocol):
@@ -68,6 +85,16 @@ class Source(Protocol):
             NetworkError: the source cannot be asked.
             IntegrityError: what it says about this repository makes no sense.
         """
+
+    def readme(self, repo: str, file: RemoteFile, revision: str | None) -> str | None:
+        """Ask for the text of a README at a commit; None if it is not for us, or too large.
+
+        Raises:
+            NetworkError: the source cannot be asked.
+        """
+
+    def page(self, repo: str, path: str, ref: str | None = None) -> str:
+        """Return the address under which people look at a file of a branch or a tag."""
 
 
 def is_build(path: str) -> bool:
