@@ -291,9 +291,9 @@ def _status_json(status: CatalogStatus) -> dict[str, Any]:
 
 BudgetOption = Annotated[
     str | None,
-    typer.Option(
+    options.fixable(
+        "update_budget",
         "--budget",
-        envvar="RKFETCH_UPDATE_BUDGET",
         metavar="SIZE",
         help="Read at most so many bytes of headers, like 50M; the rest is left for the next "
         "update.",
@@ -301,9 +301,9 @@ BudgetOption = Annotated[
 ]
 WithinOption = Annotated[
     str | None,
-    typer.Option(
+    options.fixable(
+        "update_within",
         "--within",
-        envvar="RKFETCH_UPDATE_WITHIN",
         metavar="TIME",
         help="Begin nothing new after so long, like 90s, 10m or 1h; the rest is left for the next "
         "update.",
@@ -313,8 +313,8 @@ WithinOption = Annotated[
 
 def update_command(
     *,
-    budget: BudgetOption = None,
-    within: WithinOption = None,
+    update_budget: BudgetOption = None,
+    update_within: WithinOption = None,
     offline: options.OfflineOption = False,
     as_json: options.JsonOption = False,
     quiet: options.QuietOption = False,
@@ -331,8 +331,8 @@ def update_command(
     """
     from .amounts import parse_bytes, parse_seconds
 
-    most_bytes = parse_bytes(budget) if budget else None
-    most_s = parse_seconds(within) if within else None
+    most_bytes = parse_bytes(update_budget) if update_budget else None
+    most_s = parse_seconds(update_within) if update_within else None
     if offline:
         raise OfflineError(
             "the catalog was not updated: the network is switched off",

@@ -341,6 +341,8 @@ KNOWN: Mapping[str, Known] = {
     "stale_after_days": Known(
         variables=("RKFETCH_STALE_AFTER_DAYS",), example=90, check=_at_least(0)
     ),
+    "update_budget": Known(variables=("RKFETCH_UPDATE_BUDGET",), example="50M"),
+    "update_within": Known(variables=("RKFETCH_UPDATE_WITHIN",), example="10m"),
     "platform": Known(variables=("RKFETCH_PLATFORM",), example="rk3576", check=_platform),
     "runtime": Known(variables=("RKFETCH_RUNTIME",), example="1.2.3", check=_version("runtime")),
     "driver": Known(variables=("RKFETCH_DRIVER",), example="0.9.8", check=_version("driver")),
