@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
     from .answer import Answer
     from .database import Catalog
+    from .probe import Probed
 
 
 _HUBS = {"huggingface", "modelscope"}
@@ -100,10 +101,11 @@ def get(
             note_file(catalog, artifact, artifact.sha256, facts)
         return complaint
 
-    others = elsewhere(catalog, artifact)
+    others, asked = elsewhere(catalog, artifact), None
     if not header_is_known(artifact):
         progress.phase("header")
-        facts = _read_header(catalog, http, [artifact, *others])
+        probed = _read_header(catalog, http, [artifact, *others])
+        facts, asked = probed.facts, probed.route
         complaint = check(facts)
         if complaint is not None:
             raise IntegrityError(
@@ -123,6 +125,7 @@ def get(
         },
         limits=limits,
         elsewhere=others,
+        asked=asked,
         costs=costs,
     )
     if fetched.facts is not None:
@@ -151,12 +154,12 @@ def elsewhere(catalog: Catalog, artifact: Artifact) -> list[Artifact]:
     ][:_MOST_ELSEWHERE]
 
 
-def _read_header(catalog: Catalog, http: Http, places: Sequence[Artifact]) -> RkllmFacts:
+def _read_header(catalog: Catalog, http: Http, places: Sequence[Artifact]) -> Probed:
     """Read the header at the first place that gives it out; the first one's failure counts."""
     failures: list[RkfetchError] = []
     for artifact in places:
         try:
-            return probe(catalog, http, artifact).facts
+            return probe(catalog, http, artifact)
         except OF_A_PLACE as error:  # noqa: PERF203 - trying the next is the point
             failures.append(error)
     raise failures[0]

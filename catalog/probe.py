@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     from rkfetch.registry.http import Http
     from rkfetch.registry.model import Artifact
+    from rkfetch.registry.route import Route
     from rkfetch.registry.vocabulary import Span, Vocabularies
 
     from .database import Catalog
@@ -50,6 +51,8 @@ class Probed:
     """The answer came from the catalog; nothing was read."""
     vouched: bool = False
     """The server that sent the bytes knows size and SHA-256 of the content."""
+    route: Route | None = None
+    """The place that was asked; it needs no second question where the file is."""
 
 
 def probe(catalog: Catalog, http: Http, artifact: Artifact, *, afresh: bool = False) -> Probed:
@@ -123,7 +126,8 @@ def read_remote(
     )
     same_size = artifact.size_bytes in {None, facts.size_bytes}
     vouched = same_size and remote.sha256 is not None and remote.sha256 == artifact.sha256
-    return replace(_probed(artifact, facts, remembered=False), vouched=vouched)
+    found = _probed(artifact, facts, remembered=False)
+    return replace(found, vouched=vouched, route=source.route)
 
 
 def note(writer: Writer, probed: Probed) -> None:

@@ -77,6 +77,7 @@ def fetch(
     record_extra: Mapping[str, Any] | None = None,
     limits: Limits | None = None,
     elsewhere: Sequence[Artifact] = (),
+    asked: Route | None = None,
     costs: Costs | None = None,
 ) -> Fetched:
     """Have an artifact's file in the store, verified; what is there already costs no request.
@@ -85,6 +86,7 @@ def fetch(
     contradicts the plan; then the file is removed and never gets its name. ``record_extra`` may
     hold ``model`` and ``verdict`` for the record. ``elsewhere`` are other repositories' artifacts
     of the same SHA-256, which has to be known: they go on where the artifact's own place fails.
+    ``asked`` is a place that said just now where the file is, and is not asked again.
     ``costs`` is asked before much comes over a metered link; what `mirrors` give is free.
 
     Raises:
@@ -108,6 +110,7 @@ def fetch(
         record_extra=record_extra or {},
         limits=limits,
         elsewhere=elsewhere,
+        asked=asked,
         costs=costs,
     )
     try:
@@ -159,6 +162,7 @@ class _Task:
         record_extra: Mapping[str, Any],
         limits: Limits | None,
         elsewhere: Sequence[Artifact],
+        asked: Route | None,
         costs: Costs | None,
     ) -> None:
         self._artifact = artifact
@@ -169,6 +173,7 @@ class _Task:
         self._record_extra = record_extra
         self._limits = limits
         self._elsewhere = elsewhere
+        self._asked = {asked.key: asked} if asked is not None else {}
         self._costs = costs
         self._health = Health(store.root / "endpoints.json")
         self._sha256 = artifact.sha256
@@ -209,7 +214,7 @@ class _Task:
             elsewhere=self._elsewhere,
             waiting=self._progress.waiting,
         )
-        return self._health.ordered(routes)
+        return self._health.ordered([self._asked.get(route.key, route) for route in routes])
 
     def _stores(self, addresses: Sequence[str], sha256: str) -> list[Route]:
         """Return the stores of other machines."""

@@ -340,6 +340,8 @@ class HttpBytes:
         self._http = http
         self._artifact = artifact
         self._remote: Remote | None = None
+        self.route: Route | None = None
+        """The place that was asked, once one was."""
         self._size: int | None = None
         self._etag: str | None = None
         self.requests = 0
@@ -357,7 +359,8 @@ class HttpBytes:
         """
         if self._remote is None:
             self.requests += 1
-            self._remote = first_that_answers(hub_routes(self._http, self._artifact))[0].located()
+            self.route = first_that_answers(hub_routes(self._http, self._artifact))[0]
+            self._remote = self.route.located()
             self._same_version(size=self._remote.size_bytes)
         return self._remote
 
