@@ -111,7 +111,8 @@ def _judged(
     if runtime is None:
         yield from ((artifact, None) for artifact in artifacts)
         return
-    from rkfetch.registry.compat import Level, judge
+    from rkfetch.registry.compat import Level
+    from rkfetch.registry.judge import judge
     from rkfetch.registry.model import Target
 
     for artifact in artifacts:

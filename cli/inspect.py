@@ -211,7 +211,7 @@ def _target(
 
 
 def _judge(artifact: Artifact, facts: RkllmFacts, target: Target | None) -> Verdict | None:
-    from rkfetch.registry.compat import judge
+    from rkfetch.registry.judge import judge
 
     if target is None or facts.format != "rkllm" or facts.complete is False:
         return None

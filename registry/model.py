@@ -16,6 +16,7 @@ from .versions import as_version
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+    from .sightings import Sighting
     from .versions import Version
 
 
@@ -108,6 +109,8 @@ class Origin(str, Enum):
     TRAILER = "trailer"
     LOG = "log"
     CURATED = "curated"
+    USER = "user"
+    """A person who had the file on a board."""
     CARD = "card"
     FILE_NAME = "file-name"
     REPO_NAME = "repo-name"
@@ -119,14 +122,29 @@ class Origin(str, Enum):
         return _ORIGINS.index(self)
 
     @property
-    def confidence(self) -> str:
-        """``high`` (read from the file or its load log), ``medium`` or ``low``."""
-        if self.rank <= Origin.LOG.rank:
-            return "high"
-        return "medium" if self.rank <= Origin.FILE_NAME.rank else "low"
+    def is_reading(self) -> bool:
+        """Whether it is the file's own word, which no label can put in doubt."""
+        return self in {Origin.HEADER, Origin.TRAILER}
 
 
 _ORIGINS = list(Origin)
+
+
+class Confidence(str, Enum):
+    """How sure an attribute's value is, surest first; `Attribute.confidence` has the rule."""
+
+    HIGH = "high"
+    MEDIUM = "medium"
+    LOW = "low"
+
+
+_CONFIDENCE = {
+    **dict.fromkeys((Origin.HEADER, Origin.TRAILER, Origin.LOG), Confidence.HIGH),
+    **dict.fromkeys(
+        (Origin.CURATED, Origin.USER, Origin.CARD, Origin.FILE_NAME), Confidence.MEDIUM
+    ),
+    **dict.fromkeys((Origin.REPO_NAME, Origin.UPLOAD_DATE), Confidence.LOW),
+}
 
 ATTRIBUTES = (
     "toolkit",
@@ -196,6 +214,27 @@ class Attribute:
         """Where the value comes from."""
         return self.evidence[0].origin if self.evidence else None
 
+    @property
+    def is_read(self) -> bool:
+        """Whether the file itself says it."""
+        return self.origin is not None and self.origin.is_reading
+
+    @property
+    def confidence(self) -> Confidence | None:
+        """How sure the value is; None where there is none.
+
+        What the file itself says, and what a runtime printed on loading it, is sure (high). What
+        people say about one file is less so (medium), what is said of a whole repository least
+        (low). Anything but the file's own word counts one step less where weaker evidence
+        contradicts it.
+        """
+        if self.value is None or self.origin is None:
+            return None
+        sure = _CONFIDENCE[self.origin]
+        if self.is_read or not self.overruled:
+            return sure
+        return Confidence.MEDIUM if sure is Confidence.HIGH else Confidence.LOW
+
 
 def settle(evidence: Iterable[Evidence]) -> dict[str, Attribute]:
     """Sort observations into attributes; in each the strongest origin first, then the newest."""
@@ -227,6 +266,23 @@ class Availability(str, Enum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """Another place of the same content."""
+
+    source: str
+    repo: str
+    path: str
+    revision: str | None = None
+    availability: Availability = Availability.LISTED
+    gated: bool = False
+
+    @property
+    def name(self) -> str:
+        """What to call it in a sentence: repository and path."""
+        return f"{self.repo}/{self.path}" if self.path else self.repo
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Artifact:
     """One ``.rkllm`` file at one revision in one source, with what is known about it."""
 
@@ -248,6 +304,10 @@ class Artifact:
     """When the source last changed it, RFC 3339."""
     note: str | None = None
     """One sentence that a user should know, such as how to fetch it by hand."""
+    also: tuple[Place, ...] = ()
+    """Where the same content lies besides."""
+    sightings: tuple[Sighting, ...] = ()
+    """What people saw of it on boards."""
 
     def attribute(self, name: str) -> Attribute:
         """The attribute; an empty one where nothing is known."""
