@@ -12,7 +12,7 @@ from collections import defaultdict
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timezone
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from rkfetch.registry.errors import IntegrityError
 from rkfetch.registry.model import Artifact, Availability, Evidence, Origin, settle
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Catalog", "CatalogStatus", "Companion", "SourceStatus", "catalog_path"]
 
+_T = TypeVar("_T")
 _CHUNK = 500  # SQLite's limit of variables in one statement is 999 in old builds
 
 
@@ -133,6 +134,14 @@ class Catalog:
     def by_sha256(self, sha256: str) -> list[Artifact]:
         """Return every place where this content is known to lie or to have lain."""
         return self._artifacts("sha256 = ?", (sha256.lower(),))
+
+    def by_contents(self, digests: Sequence[str]) -> list[Artifact]:
+        """Return every place of each of these contents."""
+        return [
+            artifact
+            for part in _chunks(digests)
+            for artifact in self._artifacts(*_any_of("sha256", part))
+        ]
 
     def by_ids(self, ids: Sequence[int]) -> list[Artifact]:
         """Return artifacts by their row numbers, in the order of these."""
@@ -355,6 +364,6 @@ def _any_of(column: str, values: Sequence[Any]) -> tuple[str, list[Any]]:
     return f"{column} IN ({','.join('?' * len(values))})", list(values)
 
 
-def _chunks(values: Sequence[int]) -> Iterator[Sequence[int]]:
+def _chunks(values: Sequence[_T]) -> Iterator[Sequence[_T]]:
     for start in range(0, len(values), _CHUNK // 2):
         yield values[start : start + _CHUNK // 2]

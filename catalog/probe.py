@@ -96,7 +96,7 @@ def note(writer: Writer, probed: Probed) -> None:
     with writer.transaction():
         known = artifact.sha256 is not None and writer.is_verified(artifact.sha256)
         if complaint is None or (probed.vouched and not known):
-            writer.record_artifact(artifact, seen=now())
+            writer.record_reading(artifact, seen=now())
         if artifact.sha256 is None or known:
             return
         if complaint is None:
@@ -117,7 +117,7 @@ def note_file(catalog: Catalog, artifact: Artifact, sha256: str, facts: RkllmFac
     complaint = no_model(facts)
     with suppress(RkfetchError), Writer.open(catalog.path) as writer, writer.transaction():
         writer.trust(sha256)
-        writer.record_artifact(certain, seen=now())
+        writer.record_reading(certain, seen=now())
         if complaint is None:
             writer.record_probe(sha256, facts.format, facts_json(facts))
         else:

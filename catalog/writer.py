@@ -155,6 +155,17 @@ class Writer:
             self._refresh([row_id])
         return row_id
 
+    def record_reading(self, artifact: Artifact, *, seen: str) -> None:
+        """Add what was read of an artifact's content, and the artifact if it is not known yet.
+
+        What else is said about one that is known stays with the places where it was said.
+        """
+        with self.transaction():
+            if self._row_of(_parsed(artifact)) is not None:
+                said = (e for a in artifact.attributes.values() for e in a.evidence)
+                artifact = replace(artifact, attributes=settle(e for e in said if e.origin in READ))
+            self.record_artifact(artifact, seen=seen)
+
     def record_evidence(self, artifact: Artifact, evidence: Iterable[Evidence]) -> None:
         """Add observations about an artifact, which is added if it is not known yet.
 
