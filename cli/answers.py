@@ -243,7 +243,7 @@ def _warnings(candidate: Candidate) -> Iterator[str]:
     for name in ("toolkit", "platform", "quant"):
         for weaker in candidate.artifact.attribute(name).overruled:
             yield (
-                f"its {weaker.origin.value} says {name} {weaker.value}, which stronger evidence "
+                f"{weaker.origin.words} says {name} {weaker.value}, which stronger evidence "
                 "contradicts"
             )
 

@@ -400,5 +400,5 @@ def _warnings(inspected: Inspected) -> Iterator[str]:
         attribute = inspected.artifact.attribute(name)
         for weaker in attribute.overruled:
             if weaker.origin.value != "trailer":
-                said = f"its {weaker.origin.value} says {name} {weaker.value}"
+                said = f"{weaker.origin.words} says {name} {weaker.value}"
                 yield f"{said}, which the file contradicts"

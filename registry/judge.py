@@ -23,7 +23,7 @@ from .compat import (
     quant_reason,
     runtime_risks,
 )
-from .model import Confidence, Origin
+from .model import Confidence
 from .sightings import Outcome, decisive, on_target
 from .versions import as_version
 
@@ -74,15 +74,6 @@ def _toolkit_doubt(
 
 
 _GOOD = frozenset({Level.EXACT, Level.COMPATIBLE})
-_WHOSE = {
-    Origin.LOG: "its load log",
-    Origin.CURATED: "a maintained list",
-    Origin.USER: "somebody who had it",
-    Origin.CARD: "its model card",
-    Origin.FILE_NAME: "its file name",
-    Origin.REPO_NAME: "its repository's name",
-    Origin.UPLOAD_DATE: "the date of its upload",
-}
 
 
 def _contradictions(attribute: Attribute) -> tuple[Evidence, ...]:
@@ -95,8 +86,7 @@ def _claims(attribute: Attribute, other: Evidence) -> str:
     first = attribute.evidence[0]
     name = "SoC" if attribute.name == "platform" else attribute.name
     return (
-        f"{_WHOSE[first.origin]} says {name} {first.value}, "
-        f"{_WHOSE[other.origin]} says {other.value}"
+        f"{first.origin.words} says {name} {first.value}, {other.origin.words} says {other.value}"
     )
 
 
@@ -106,7 +96,7 @@ def _weak(attribute: Attribute, what: str) -> Reason | None:
         return None
     return Reason(
         rule="weak-evidence",
-        text=f"only {_WHOSE[attribute.evidence[0].origin]} tells its {what}, {attribute.value}; "
+        text=f"only {attribute.evidence[0].origin.words} tells its {what}, {attribute.value}; "
         "its header would tell for certain",
     )
 

@@ -123,10 +123,26 @@ class Origin(str, Enum):
 
     @property
     def is_reading(self) -> bool:
-        """Whether it is the file's own word, which no label can put in doubt."""
-        return self in {Origin.HEADER, Origin.TRAILER}
+        """Whether it is the file's own word, as read in it or as a runtime printed it."""
+        return self in {Origin.HEADER, Origin.TRAILER, Origin.LOG}
+
+    @property
+    def words(self) -> str:
+        """Who says it, in a sentence: ``its model card``."""
+        return _WORDS[self]
 
 
+_WORDS = {
+    Origin.HEADER: "its header",
+    Origin.TRAILER: "the end of the file",
+    Origin.LOG: "its load log",
+    Origin.CURATED: "a maintained list",
+    Origin.USER: "somebody who had it",
+    Origin.CARD: "its model card",
+    Origin.FILE_NAME: "its file name",
+    Origin.REPO_NAME: "its repository's name",
+    Origin.UPLOAD_DATE: "the date of its upload",
+}
 _ORIGINS = list(Origin)
 
 
@@ -138,13 +154,8 @@ class Confidence(str, Enum):
     LOW = "low"
 
 
-_CONFIDENCE = {
-    **dict.fromkeys((Origin.HEADER, Origin.TRAILER, Origin.LOG), Confidence.HIGH),
-    **dict.fromkeys(
-        (Origin.CURATED, Origin.USER, Origin.CARD, Origin.FILE_NAME), Confidence.MEDIUM
-    ),
-    **dict.fromkeys((Origin.REPO_NAME, Origin.UPLOAD_DATE), Confidence.LOW),
-}
+_OF_A_REPOSITORY = {Origin.REPO_NAME, Origin.UPLOAD_DATE}
+"""Origins that speak of all files of a repository at once."""
 
 ATTRIBUTES = (
     "toolkit",
@@ -223,17 +234,16 @@ class Attribute:
     def confidence(self) -> Confidence | None:
         """How sure the value is; None where there is none.
 
-        What the file itself says, and what a runtime printed on loading it, is sure (high). What
-        people say about one file is less so (medium), what is said of a whole repository least
-        (low). Anything but the file's own word counts one step less where weaker evidence
-        contradicts it.
+        What was read in the file, or printed by a runtime that loaded it, is sure (high): no label
+        puts that in doubt. What people say about this one file is less so (medium). What is said
+        of a whole repository, and what weaker evidence contradicts, is not (low).
         """
         if self.value is None or self.origin is None:
             return None
-        sure = _CONFIDENCE[self.origin]
-        if self.is_read or not self.overruled:
-            return sure
-        return Confidence.MEDIUM if sure is Confidence.HIGH else Confidence.LOW
+        if self.is_read:
+            return Confidence.HIGH
+        weak = self.origin in _OF_A_REPOSITORY or self.overruled
+        return Confidence.LOW if weak else Confidence.MEDIUM
 
 
 def settle(evidence: Iterable[Evidence]) -> dict[str, Attribute]:

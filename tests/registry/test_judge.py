@@ -86,7 +86,7 @@ def test_confidence_follows_the_origin(origin: Origin) -> None:
     ("origin", "expected"),
     [
         (Origin.HEADER, Confidence.HIGH),
-        (Origin.LOG, Confidence.MEDIUM),
+        (Origin.LOG, Confidence.HIGH),
         (Origin.CARD, Confidence.LOW),
         (Origin.REPO_NAME, Confidence.LOW),
     ],

@@ -163,8 +163,10 @@ COMPLAINTS = [
     ("gguf_init_from_file: invalid magic characters '\ufffd\u0314'", Blame.FILE, Outcome.FAILS),
     ("E rkllm: invalid rkllm model!", Blame.FILE, Outcome.FAILS),
     (
-        "E rkllm: The rkllm-runtime version is lower than the rkllm-toolkit version. Please "
-        "update rkllm-runtime to 1.2.2 or higher.",
+        (
+            "E rkllm: The rkllm-runtime version is lower than the rkllm-toolkit version. Please "
+            "update rkllm-runtime to 1.2.2 or higher."
+        ),
         Blame.FILE,
         Outcome.FAILS,
     ),
@@ -218,7 +220,7 @@ def test_the_lines_of_public_logs_are_read(row: dict[str, Any]) -> None:
         assert (str(load.runtime), str(load.driver)) == (row["runtime"], row["driver"])
     else:
         assert str(load.toolkit) == {"unknown": "None"}.get(row["toolkit"], row["toolkit"])
-    assert row["platform"] in {(load.platform or load.file_platform or Platform.RK3562).value}
+    assert row["platform"] == (load.platform or load.file_platform or Platform.RK3562).value
 
 
 # --- torn and hostile --------------------------------------------------------------------------
