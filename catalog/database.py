@@ -10,7 +10,7 @@ import re
 import sqlite3
 from collections import defaultdict
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -18,6 +18,7 @@ from rkfetch.registry.errors import IntegrityError
 from rkfetch.registry.model import Artifact, Availability, Evidence, Origin, settle
 
 from . import border
+from .additions import recall
 from .files import catalog_path, open_file, snapshot_date
 from .schema import version_of
 
@@ -27,9 +28,12 @@ if TYPE_CHECKING:
 
     from typing_extensions import Self
 
+    from rkfetch.registry.sightings import Sighting
+
+    from .additions import Addition
     from .files import OpenFile
 
-__all__ = ["Catalog", "CatalogStatus", "Companion", "SourceStatus", "catalog_path"]
+__all__ = ["Catalog", "CatalogStatus", "Companion", "Kept", "SourceStatus", "catalog_path"]
 
 _T = TypeVar("_T")
 _CHUNK = 500  # SQLite's limit of variables in one statement is 999 in old builds
@@ -75,6 +79,15 @@ class CatalogStatus:
     """Contents whose header was read."""
     sources: tuple[SourceStatus, ...]
     notices: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kept:
+    """An addition in this catalog."""
+
+    addition: Addition
+    own: bool
+    """Recorded here, not taken from other people's."""
 
 
 class Catalog:
@@ -148,6 +161,28 @@ class Catalog:
         found = dict(self._with_ids(*_any_of("id", ids))) if ids else {}
         return [found[i] for i in ids if i in found]
 
+    def contradicted(self, attributes: Sequence[str]) -> list[Artifact]:
+        """Return the artifacts of contents that are said to be different things."""
+        marks = ",".join("?" * len(attributes))
+        rows = self._rows(
+            "WITH said AS MATERIALIZED ("  # noqa: S608
+            "SELECT a.id, coalesce(a.sha256, a.id) AS content, e.attribute, e.value "
+            "FROM evidence e JOIN artifacts a ON a.id = e.artifact_id "
+            f"WHERE e.attribute IN ({marks}) "
+            "UNION ALL SELECT a.id, a.sha256, e.attribute, e.value "
+            "FROM evidence e JOIN artifacts a ON a.sha256 = e.sha256 "
+            f"WHERE e.attribute IN ({marks})) "
+            "SELECT DISTINCT id FROM said JOIN (SELECT DISTINCT content FROM said "
+            "GROUP BY content, attribute HAVING min(value) <> max(value)) USING (content) "
+            "ORDER BY id",
+            [*attributes, *attributes],
+        )
+        return [
+            artifact
+            for part in _chunks([int(row["id"]) for row in rows])
+            for artifact in self._artifacts(*_any_of("id", part))
+        ]
+
     def everything(self) -> list[Artifact]:
         """Return all artifacts."""
         return self._artifacts("TRUE", ())
@@ -170,6 +205,19 @@ class Catalog:
             )
             for row in rows
         )
+
+    def named(self, name: str) -> list[Artifact]:
+        """Return the artifacts whose file has this name, in whatever folder."""
+        return self._artifacts(
+            "path = ? OR substr(path, -length(?)) = ?", (name, f"/{name}", f"/{name}")
+        )
+
+    def additions(self) -> list[Kept]:
+        """Return what people added, in the order in which it is exchanged."""
+        rows = self._rows("SELECT line, own FROM additions")
+        found = ((recall(row["line"]), bool(row["own"])) for row in rows)
+        kept = [Kept(addition=addition, own=own) for addition, own in found if addition]
+        return sorted(kept, key=lambda k: k.addition.order)
 
     def repository_shas(self, source: str) -> dict[str, str | None]:
         """Return the commit that each repository was last read at, by its name in lower case."""
@@ -258,8 +306,15 @@ class Catalog:
             values,
         )
         evidence, doubts = self._evidence(rows), self._doubts()
+        sightings = self._sightings(rows)
         return [
-            (int(row["id"]), _artifact(row, evidence.get(row["id"], ()), doubts.get(row["sha256"])))
+            (
+                int(row["id"]),
+                replace(
+                    _artifact(row, evidence.get(row["id"], ()), doubts.get(row["sha256"])),
+                    sightings=tuple(sightings.get(row["id"], ())),
+                ),
+            )
             for row in rows
         ]
 
@@ -286,6 +341,25 @@ class Catalog:
                 item = observed(row)
                 if item is not None:
                     found[row["id"]].append(item)
+        return found
+
+    def _sightings(self, rows: Sequence[sqlite3.Row]) -> dict[int, list[Sighting]]:
+        """Return what people saw of artifacts: of their content, or of the place if that is all."""
+        found: dict[int, list[Sighting]] = defaultdict(list)
+        for part in _chunks([row["id"] for row in rows]):
+            marks = ",".join("?" * len(part))
+            for row in self._rows(
+                "SELECT a.id, x.line, x.own FROM artifacts a "  # noqa: S608
+                f"JOIN additions x ON x.sha256 = a.sha256 WHERE a.id IN ({marks}) "
+                "UNION ALL SELECT a.id, x.line, x.own FROM artifacts a "
+                "JOIN additions x ON x.sha256 IS NULL AND x.source = a.source "
+                f"AND x.repo = a.repo AND x.path = a.path WHERE a.id IN ({marks})",
+                [*part, *part],
+            ):
+                addition = recall(row["line"])
+                sighting = addition.sighting(own=bool(row["own"])) if addition else None
+                if sighting is not None:
+                    found[row["id"]].append(sighting)
         return found
 
     def _count(self, table: str) -> int:

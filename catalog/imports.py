@@ -50,7 +50,7 @@ def provenance(
         IntegrityError: neither the catalog nor the file itself tells that it is whole, which
             ``allow_unverified`` accepts.
     """
-    known = _upload(catalog, sha256)
+    known = upload(catalog, sha256)
     may_be_cut = facts.format == "rkllm" and facts.complete is None
     if known is None and may_be_cut and not allow_unverified:
         raise IntegrityError(
@@ -85,7 +85,7 @@ def provenance(
     return Provenance(record=record, contradictions=lies)
 
 
-def _upload(catalog: Catalog, sha256: str) -> Artifact | None:
+def upload(catalog: Catalog, sha256: str) -> Artifact | None:
     """Return the place of a content that is the best to name."""
     places = [a for a in catalog.by_sha256(sha256) if a.path]
     return min(places, key=usefulness, default=None)

@@ -14,11 +14,7 @@ from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 
 from rkfetch.registry.errors import RkfetchError, UsageError
-from rkfetch.registry.model import (
-    Availability,
-    Origin,
-    settle,
-)
+from rkfetch.registry.model import Artifact, Availability, Origin, settle
 
 from . import border
 from .database import observed, split_words
@@ -32,8 +28,9 @@ if TYPE_CHECKING:
     from sqlite_utils.db import Table
     from typing_extensions import Self
 
-    from rkfetch.registry.model import Artifact, Evidence
+    from rkfetch.registry.model import Evidence
 
+    from .additions import Addition
     from .database import Catalog, Companion
 
 OF_CONTENT = frozenset({Origin.HEADER, Origin.TRAILER, Origin.LOG})
@@ -187,6 +184,50 @@ class Writer:
             self._conn.execute(
                 "UPDATE artifacts SET availability = ?, note = ? WHERE id = ?",
                 (Availability.REJECTED.value, reason, row_id),
+            )
+
+    def add(self, addition: Addition, *, own: bool) -> None:
+        """Keep what somebody observed, with the evidence in it; ``own``: recorded here."""
+        with self.transaction():
+            self._conn.execute(
+                "INSERT INTO additions (id, own, sha256, source, repo, path, line) "
+                "VALUES (?, ?, ?, ?, ?, ?, ?) "
+                "ON CONFLICT (id) DO UPDATE SET own = max(own, excluded.own)",
+                (
+                    addition.id,
+                    int(own),
+                    addition.sha256,
+                    addition.source,
+                    addition.repo,
+                    addition.path,
+                    addition.line(),
+                ),
+            )
+            row_id = self._row_of(
+                Artifact(
+                    source=addition.source,
+                    repo=addition.repo,
+                    path=addition.path,
+                    sha256=addition.sha256,
+                )
+            )
+            if row_id is not None or addition.sha256 is not None:
+                self._observe(row_id, addition.sha256, addition.evidence())
+
+    def remove_addition(self, addition: Addition) -> None:
+        """Forget what somebody observed, and the evidence in it."""
+        with self.transaction():
+            self._conn.execute("DELETE FROM additions WHERE id = ?", (addition.id,))
+            self._conn.execute(
+                "DELETE FROM evidence WHERE place = ? AND (sha256 = ? OR artifact_id IN "
+                "(SELECT id FROM artifacts WHERE source = ? AND repo = ? AND path = ?))",
+                (
+                    addition.place,
+                    addition.sha256,
+                    addition.source,
+                    addition.repo,
+                    addition.path,
+                ),
             )
 
     def doubt(self, sha256: str, reason: str) -> None:
