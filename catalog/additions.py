@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
-from rkfetch.registry.errors import IntegrityError, RkfetchError
+from rkfetch.registry.errors import IntegrityError, UsageError
 from rkfetch.registry.model import Evidence, Origin, Platform
 from rkfetch.registry.sightings import Outcome, Sighting
 from rkfetch.registry.versions import as_version
@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 SCHEMA_VERSION = 1
 LONGEST_NOTE = 300
 """Characters."""
+_PUBLIC = {"huggingface", "modelscope", "modelzoo", "github", "other"}
+"""Sources whose places mean something to others."""
+_OF_A_DISK = "import"
 _LONGEST_LINE = 8192
 _MOST_BYTES = 16 << 20
 _PATH = re.compile(r"(?<![\w:/.])(?:~|[A-Za-z]:)?(?:[/\\][^\s/\\'\"`,;]+)+[/\\]?")
@@ -131,15 +134,22 @@ class Addition:
 
 
 def about(artifact: Artifact, **observed: Any) -> Addition:
-    """Return an addition about an artifact; of a file of this disk, only the name is kept."""
-    of_a_repository = bool(artifact.repo)
-    return Addition(
-        source=artifact.source,
-        repo=artifact.repo,
-        path=artifact.path if of_a_repository else PurePosixPath(artifact.path).name,
-        sha256=artifact.sha256,
-        **observed,
-    )
+    """Return an addition about an artifact; of a file of this disk, only the name is kept.
+
+    Raises:
+        UsageError: neither a repository nor its content tells others which file it is.
+    """
+    if artifact.source in _PUBLIC and artifact.repo:
+        place = (artifact.source, artifact.repo, artifact.path)
+    elif artifact.sha256 is not None:
+        place = (_OF_A_DISK, "", PurePosixPath(artifact.path).name)
+    else:
+        raise UsageError(
+            f"the content of {PurePosixPath(artifact.path).name} is not known",
+            hint="name the file itself, which is read then: rkfetch catalog add PATH",
+        )
+    source, repo, path = place
+    return Addition(source=source, repo=repo, path=path, sha256=artifact.sha256, **observed)
 
 
 def today() -> str:
@@ -311,5 +321,5 @@ def recall(line: str) -> Addition | None:
     """Read what the database keeps; None for what a newer rkfetch put there."""
     try:
         return from_line(line)
-    except (ValueError, RkfetchError):
+    except ValueError:
         return None

@@ -148,13 +148,18 @@ class Catalog:
         """Return every place where this content is known to lie or to have lain."""
         return self._artifacts("sha256 = ?", (sha256.lower(),))
 
-    def by_contents(self, digests: Sequence[str]) -> list[Artifact]:
-        """Return every place of each of these contents."""
-        return [
-            artifact
-            for part in _chunks(digests)
-            for artifact in self._artifacts(*_any_of("sha256", part))
-        ]
+    def twins(self, digests: Sequence[str]) -> list[Artifact]:
+        """Return every place of those of these contents that lie in several."""
+        found = []
+        for part in _chunks(digests):
+            condition, values = _any_of("sha256", part)
+            rows = self._rows(
+                f"SELECT sha256 FROM artifacts WHERE {condition} "  # noqa: S608
+                "GROUP BY sha256 HAVING count(*) > 1",
+                values,
+            )
+            found += self._where("sha256", [row["sha256"] for row in rows])
+        return found
 
     def by_ids(self, ids: Sequence[int]) -> list[Artifact]:
         """Return artifacts by their row numbers, in the order of these."""

@@ -68,10 +68,10 @@ def at_its_place(catalog: Catalog, artifact: Artifact) -> Artifact:
 
 
 def _held(catalog: Catalog, artifacts: Iterable[Artifact]) -> dict[str | None, list[Artifact]]:
-    """Return all places of the contents of artifacts, by digest."""
+    """Return all places of those contents that lie in several, by digest."""
     digests = dict.fromkeys(a.sha256 for a in artifacts if a.sha256)
     held: dict[str | None, list[Artifact]] = {}
-    for artifact in catalog.by_contents(list(digests)):
+    for artifact in catalog.twins(list(digests)):
         held.setdefault(artifact.sha256, []).append(artifact)
     return held
 

@@ -320,10 +320,13 @@ def additions_command(
         str | None,
         typer.Option("--import", metavar="FILE", help="Take in other people's; - is stdin."),
     ] = None,
+    everyone: Annotated[
+        bool, typer.Option("--all", help="List other people's, too; --json always has them.")
+    ] = False,
     as_json: options.JsonOption = False,
     quiet: options.QuietOption = False,
 ) -> None:
-    """List what was recorded about files, here or by others; write it to a file, or take it in.
+    """List what was recorded about files on this machine; write it to a file, or take others' in.
 
     An exported file holds no path of this disk and no name of a user or a machine. It always has
     the same order, so that it fits into a pull request.
@@ -348,7 +351,10 @@ def additions_command(
     if as_json:
         emit_json({"additions": [addition_json(k.addition, own=k.own) for k in kept]})
     elif take_in is None:
-        _list(kept)
+        shown = [k for k in kept if k.own or everyone]
+        _list(shown)
+        if not quiet and len(shown) < len(kept):
+            say(f"{len(kept) - len(shown)} more from others: --all")
 
 
 def _list(kept: Sequence[Kept]) -> None:
@@ -366,7 +372,7 @@ def _list(kept: Sequence[Kept]) -> None:
             for line in wrapped(f"the runtime read: {said}", lead="  "):
                 emit(line)
     if not kept:
-        say("nothing was recorded yet: `rkfetch catalog add --help`")
+        say("nothing was recorded here yet: `rkfetch catalog add --help`")
 
 
 def _export(additions: Sequence[Addition], name: str, *, quiet: bool) -> None:

@@ -23,6 +23,7 @@ from rkfetch.catalog.database import Catalog
 from rkfetch.catalog.files import connect, create
 from rkfetch.catalog.merge import merge
 from rkfetch.catalog.observe import Told, observe
+from rkfetch.catalog.snapshot import ADDITIONS
 from rkfetch.catalog.subjects import of_load
 from rkfetch.catalog.writer import Writer
 from rkfetch.registry.errors import IntegrityError, UsageError
@@ -65,14 +66,14 @@ def addition(**values: Any) -> Addition:
 
 
 @pytest.fixture
-def writer() -> Iterator[Writer]:
-    with Writer.open() as opened:
+def writer(empty_catalog: Path) -> Iterator[Writer]:
+    with Writer.open(empty_catalog) as opened:
         yield opened
 
 
 @pytest.fixture
-def catalog(writer: Writer) -> Iterator[Catalog]:
-    with Catalog.open() as opened:
+def catalog(writer: Writer, empty_catalog: Path) -> Iterator[Catalog]:
+    with Catalog.open(empty_catalog) as opened:
         yield opened
 
 
@@ -193,11 +194,17 @@ def test_folders_and_names_are_left_out(text: str, told: str) -> None:
     assert without_private(text, ["alice", "rock5"]) == told
 
 
-def test_of_a_file_on_this_disk_only_the_name_is_kept() -> None:
-    mine = Artifact(source="import", repo="", path="/home/alice/secret/x.rkllm", sha256=SHA256)
-    line = about(mine, seen="2026-11-20", origin=Origin.LOG, said=(("toolkit", "1.2.3"),)).line()
+@pytest.mark.parametrize(
+    ("source", "repo"), [("import", ""), ("unknown", ""), ("folder", "/home/alice/secret")]
+)
+def test_of_a_file_on_this_disk_only_the_name_is_kept(source: str, repo: str) -> None:
+    mine = Artifact(source=source, repo=repo, path="/home/alice/secret/x.rkllm", sha256=SHA256)
+    observed: dict[str, Any] = {"seen": "2026-11-20", "origin": Origin.LOG}
+    line = about(mine, said=(("toolkit", "1.2.3"),), **observed).line()
     assert json.loads(line)["path"] == "x.rkllm"
     assert "alice" not in line
+    with pytest.raises(UsageError, match=r"the content of x\.rkllm is not known"):
+        about(replace(mine, sha256=None), **observed)
 
 
 # --- what is observed --------------------------------------------------------------------------
@@ -315,6 +322,16 @@ def test_another_catalog_s_additions_are_other_people_s(
         mine.close()
     assert [k.own for k in catalog.additions()] == [False]
     assert [s.own for s in known(catalog).sightings] == [False]
+
+
+def test_what_people_sent_ships() -> None:
+    with Catalog.open() as shipped:
+        (kept,) = shipped.additions()
+        assert to_lines([kept.addition]) == ADDITIONS.read_text("utf-8")
+        seen_of = shipped.artifact("huggingface", kept.addition.repo, kept.addition.path)
+    assert not kept.own
+    assert seen_of is not None
+    assert [s.outcome for s in seen_of.sightings] == [Outcome.WORKS]
 
 
 # --- which file a log speaks of ----------------------------------------------------------------

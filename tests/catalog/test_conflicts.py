@@ -9,7 +9,6 @@ import pytest
 
 from rkfetch.catalog.conflicts import conflicts
 from rkfetch.catalog.database import Catalog
-from rkfetch.catalog.files import create
 from rkfetch.catalog.writer import Writer
 from rkfetch.registry.model import Artifact, Availability, Evidence, Origin, settle
 
@@ -36,23 +35,14 @@ def row(repo: str, *claims: Said, sha256: str | None = ONE, path: str = "x.rkllm
 
 
 @pytest.fixture
-def file(tmp_path: Path) -> Path:
-    """Make an empty catalog."""
-    create(tmp_path / "c.db").close()
-    return tmp_path / "c.db"
-
-
-@pytest.fixture
-def writer(file: Path) -> Iterator[Writer]:
-    with Writer.open(file) as opened:
-        # Else opening it would take in what ships.
-        opened.set_meta("snapshot", "2999-01-01")
+def writer(empty_catalog: Path) -> Iterator[Writer]:
+    with Writer.open(empty_catalog) as opened:
         yield opened
 
 
 @pytest.fixture
-def catalog(writer: Writer, file: Path) -> Iterator[Catalog]:
-    with Catalog.open(file) as opened:
+def catalog(writer: Writer, empty_catalog: Path) -> Iterator[Catalog]:
+    with Catalog.open(empty_catalog) as opened:
         yield opened
 
 
