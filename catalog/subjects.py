@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from rkfetch.registry.durable import disk_errors, hash_file
 from rkfetch.registry.errors import UnknownModelError, UsageError
 from rkfetch.registry.imports import require_model, stored_as
-from rkfetch.registry.model import Artifact, Availability, settle
+from rkfetch.registry.model import Artifact, Availability
 
 from .imports import IMPORTED, upload
 from .models import parse_reference
@@ -143,16 +143,22 @@ def _by_name(catalog: Catalog, load: Load, name: str, size: int | None) -> Match
     return _unless_contradicted(found[0], load, how)
 
 
-def _unless_contradicted(artifact: Artifact, load: Load, how: str) -> Match:
+def as_said(artifact: Artifact, load: Load) -> Match:
+    """Accept a file that a person named, unless its own word is not what the runtime printed."""
+    return _unless_contradicted(artifact, load, "you said so", by_labels=False)
+
+
+def _unless_contradicted(
+    artifact: Artifact, load: Load, how: str, *, by_labels: bool = True
+) -> Match:
     """Accept a file, unless what is known of it is not what the runtime printed."""
-    heard = settle(load.evidence(place="log", seen=""))
-    for name, attribute in heard.items():
-        known = artifact.value(name)
-        if known is not None and attribute.value is not None and known != attribute.value:
+    for item in load.evidence(place="", seen=""):
+        known = artifact.attribute(item.attribute)
+        if known.value not in {None, item.value} and (by_labels or known.is_read):
             return Match(
                 artifact=None,
-                how=f"{artifact.name} has its name, but {name} {known}; the log says "
-                f"{attribute.value}",
+                how=f"it is not {artifact.name}, whose {item.attribute} is {known.value}: the log "
+                f"says {item.value}",
             )
     return Match(artifact=artifact, how=how)
 

@@ -198,6 +198,7 @@ def _load_of(artifact: Artifact, data: bytes, name: str) -> Load:
     Raises:
         UsageError: there is none, or it cannot be told which.
     """
+    from rkfetch.catalog.subjects import as_said
     from rkfetch.registry.runtime_log import read_log
 
     loads = read_log(data)
@@ -213,6 +214,9 @@ def _load_of(artifact: Artifact, data: bytes, name: str) -> Load:
             if not loads
             else "`rkfetch catalog report LOG` reads them all",
         )
+    match = as_said(artifact, found[0])
+    if match.artifact is None:
+        raise UsageError(f"{safe(name)} is the log of another file", cause=[match.how])
     return found[0]
 
 
@@ -346,7 +350,7 @@ def additions_command(
                 say(f"{count} additions taken in from {safe(take_in)}")
         kept = catalog.additions()
     if export is not None:
-        _export([k.addition for k in kept if k.own], export, quiet=quiet or as_json)
+        _export([k.addition for k in kept if k.own], export, quiet=quiet, as_json=as_json)
         return
     if as_json:
         emit_json({"additions": [addition_json(k.addition, own=k.own) for k in kept]})
@@ -375,7 +379,7 @@ def _list(kept: Sequence[Kept]) -> None:
         say("nothing was recorded here yet: `rkfetch catalog add --help`")
 
 
-def _export(additions: Sequence[Addition], name: str, *, quiet: bool) -> None:
+def _export(additions: Sequence[Addition], name: str, *, quiet: bool, as_json: bool) -> None:
     from rkfetch.catalog.additions import from_lines, to_lines
     from rkfetch.registry.durable import disk_errors, write_durably
 
@@ -387,8 +391,10 @@ def _export(additions: Sequence[Addition], name: str, *, quiet: bool) -> None:
     before = from_lines(read_file_or_stdin(name), name=name) if path.exists() else []
     with disk_errors(path.parent):
         write_durably(path, to_lines([*before, *additions]).encode())
-    if not quiet:
-        new = {a.id for a in additions} - {a.id for a in before}
+    new = {a.id for a in additions} - {a.id for a in before}
+    if as_json:
+        emit_json({"status": "ok", "file": name, "additions": len(additions), "new": len(new)})
+    elif not quiet:
         say(f"{len(additions)} additions, {len(new)} of them new, written to {safe(name)}")
 
 

@@ -108,7 +108,7 @@ def _learn(
     """
     from rkfetch.catalog.additions import today
     from rkfetch.catalog.observe import Told, observe
-    from rkfetch.catalog.subjects import Match, of_load
+    from rkfetch.catalog.subjects import as_said, of_load
     from rkfetch.catalog.writer import Writer
     from rkfetch.registry.target import detect
 
@@ -118,15 +118,12 @@ def _learn(
             f"the log is about {len(files)} files: --model cannot mean all of them",
             hint="leave --model out, or give the part of the log that is about one",
         )
-    given = None
-    if model is not None:
-        artifact = find(catalog, model, as_json=as_json, quiet=quiet)
-        given = Match(artifact=artifact, how="you said so")
+    given = find(catalog, model, as_json=as_json, quiet=quiet) if model is not None else None
     found = []
     store, here, names = open_store(), detect(), private_names()
     with Writer.open(catalog.path) as writer:
         for load in loads:
-            match = given or of_load(catalog, store, load)
+            match = as_said(given, load) if given else of_load(catalog, store, load)
             addition, learnt = None, []
             if match.artifact is not None:
                 addition = observe(

@@ -57,12 +57,12 @@ def _toolkit_doubt(
 ) -> Reason | None:
     """Say what weakens a toolkit version that only people tell; None if nothing does.
 
-    It may contradict itself: where the other version would be judged worse, nothing is promised.
+    It may contradict itself: where the other version would not do, nothing is promised.
     """
-    for other in _contradictions(attribute):
+    for other in _contradictions(attribute) if level in _GOOD else ():
         version = as_version(other.value)
         worse = None if version is None else judge_pair(version, runtime, model)
-        if worse is not None and worse.level.rank > level.rank and level in _GOOD:
+        if worse is not None and worse.level not in _GOOD:
             return Reason(
                 rule="toolkit-doubted",
                 text=f"{_claims(attribute, other)}, and with that: {worse.reasons[0].text}; its "

@@ -24,7 +24,7 @@ from rkfetch.catalog.files import connect, create
 from rkfetch.catalog.merge import merge
 from rkfetch.catalog.observe import Told, observe
 from rkfetch.catalog.snapshot import ADDITIONS
-from rkfetch.catalog.subjects import of_load
+from rkfetch.catalog.subjects import as_said, of_load
 from rkfetch.catalog.writer import Writer
 from rkfetch.registry.errors import IntegrityError, UsageError
 from rkfetch.registry.model import Artifact, Evidence, Origin, Platform, settle
@@ -407,4 +407,11 @@ def test_a_file_that_is_known_to_be_otherwise_is_not_the_one(
     writer.record_artifact(replace(FILE, attributes=settle([header])))
     match = of_load(catalog, store, LOAD)
     assert match.artifact is None
-    assert match.how.endswith("has its name, but toolkit 1.1.4; the log says 1.2.2")
+    assert match.how == f"it is not {FILE.name}, whose toolkit is 1.1.4: the log says 1.2.2"
+    assert as_said(known(catalog), LOAD) == match
+
+
+def test_a_person_knows_better_than_a_label(writer: Writer, catalog: Catalog) -> None:
+    label = Evidence(attribute="toolkit", value="1.1.4", origin=Origin.CARD, place="x")
+    writer.record_artifact(replace(FILE, attributes=settle([label])))
+    assert as_said(known(catalog), LOAD).artifact == known(catalog)

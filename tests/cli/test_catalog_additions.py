@@ -132,7 +132,8 @@ def test_what_is_exported_is_private_and_can_be_taken_in(
         "… says: slow, see notes.txt",
     ]
     assert rkfetch("catalog", "additions", "--export", "-")[1] == text
-    rkfetch("catalog", "additions", "--export", str(file))
+    again = json_of(rkfetch("catalog", "additions", "--export", str(file), "--json"))
+    assert (again["additions"], again["new"]) == (2, 0)
     assert file.read_text("utf-8") == text
 
     monkeypatch.setenv("RKFETCH_HOME", str(tmp_path / "another"))
@@ -208,6 +209,26 @@ def test_one_model_is_not_said_of_a_log_of_several(rkfetch: Rkfetch, tmp_path: P
     code, out, err = rkfetch("catalog", "report", str(log), "--model", W4)
     assert (code, out) == (2, "")
     assert err.startswith("error: the log is about 2 files")
+
+
+def test_a_log_of_another_file_is_not_taken(rkfetch: Rkfetch, tmp_path: Path) -> None:
+    item = add(Store(home()))
+    log = tmp_path / "load.log"
+    log.write_text(LOG.format(name="x.rkllm"), "utf-8")
+    with Writer.open() as writer:
+        header = Evidence(attribute="toolkit", value="1.1.4", origin=Origin.HEADER, place="x")
+        writer.record_artifact(
+            Artifact(
+                source="huggingface",
+                repo="alice/models",
+                path="RK3576/x.rkllm",
+                sha256=SHA256,
+                attributes=settle([header]),
+            )
+        )
+    code, out, err = rkfetch("catalog", "add", item.path.name, "--works", "--log", str(log))
+    assert (code, out) == (2, "")
+    assert "whose toolkit is 1.1.4: the log says 1.2.3" in " ".join(err.split())
 
 
 def test_a_failure_of_the_board_is_not_held_against_the_file(

@@ -132,8 +132,8 @@ def test_labels_that_contradict_each_other_promise_nothing() -> None:
 
 
 def test_a_contradiction_that_would_change_nothing_stops_nothing() -> None:
-    torn = build(SOC, ("toolkit", "1.1.4", Origin.CARD), ("toolkit", "1.2.2", Origin.REPO_NAME))
-    assert judge(torn, HERE).level is Level.COMPATIBLE
+    torn = build(SOC, ("toolkit", "1.2.3", Origin.CARD), ("toolkit", "1.2.2", Origin.REPO_NAME))
+    assert judge(torn, HERE).level is Level.EXACT
 
 
 def test_the_file_s_own_word_leaves_no_doubt() -> None:
