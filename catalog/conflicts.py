@@ -93,7 +93,7 @@ def _everyone(
 def _of_header(artifact: Artifact, attribute: Attribute) -> Iterator[tuple[str, str, Conflict]]:
     """Give what labels say against a header, each to the one who wrote the label."""
     read = [e for e in attribute.evidence if e.origin in _READ]
-    if not read or attribute.disputed:
+    if not read:
         return
     wrong: dict[tuple[str, str], list[Evidence]] = {}
     for label in attribute.evidence:

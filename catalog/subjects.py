@@ -18,9 +18,10 @@ from .naming import guess
 from .places import at_its_place, contents
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from rkfetch.registry.model import Evidence
+    from rkfetch.registry.progress import Progress
     from rkfetch.registry.runtime_log import Load
     from rkfetch.registry.store import Installed, Store
 
@@ -48,12 +49,8 @@ def of_installed(catalog: Catalog, item: Installed) -> Artifact:
     return Artifact(source=record.source, repo=record.repo, path=record.path, sha256=record.sha256)
 
 
-def of_file(
-    catalog: Catalog, store: Store, path: Path, *, advanced: Callable[[int], object] | None = None
-) -> Artifact:
+def of_file(catalog: Catalog, store: Store, path: Path, *, progress: Progress) -> Artifact:
     """Return the artifact of a file on this disk; one that is not in the store is read whole.
-
-    ``advanced`` is told the number of bytes read so far.
 
     Raises:
         IntegrityError: it is no whole model.
@@ -65,7 +62,9 @@ def of_file(
     if here is not None:
         return of_installed(catalog, here)
     with disk_errors(real):
-        sha256 = hash_file(real, length=real.stat().st_size, advanced=advanced).hexdigest()
+        size = real.stat().st_size
+        progress.started(size, 0)
+        sha256 = hash_file(real, length=size, advanced=progress.advanced).hexdigest()
     return of_digest(catalog, sha256, real.name)
 
 
@@ -114,7 +113,9 @@ def of_load(catalog: Catalog, store: Store, load: Load) -> Match:
         return Match(artifact=None, how="the log does not name the file")
     path, name = Path(load.path), PurePosixPath(load.path).name
     installed = store.installed()
-    if path.is_file():
+    # Not Path.is_file, which some names that a log can have make raise.
+    is_here = os.path.isfile(load.path)  # noqa: PTH113
+    if is_here:
         here = stored_as(store, path)
         if here is not None:
             return Match(artifact=of_installed(catalog, here), how="it is the installed file")
@@ -123,7 +124,7 @@ def of_load(catalog: Catalog, store: Store, load: Load) -> Match:
         return _unless_contradicted(
             of_installed(catalog, same[0]), load, "the installed file has its name"
         )
-    size = path.stat().st_size if path.is_file() else None
+    size = path.stat().st_size if is_here else None
     return _by_name(catalog, load, name, size)
 
 

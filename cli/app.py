@@ -41,7 +41,7 @@ GROUPS = {
             "conflicts_command",
             "List labels that are wrong.",
         ),
-        "add": ("catalog_additions", "add_command", "Record that a file works or fails."),
+        "add": ("catalog_add", "add_command", "Record that a file works or fails."),
         "remove": ("catalog_additions", "remove_command", "Take back what was recorded."),
         "additions": ("catalog_additions", "additions_command", "List and exchange the records."),
         "report": ("catalog_report", "report_command", "Learn from a runtime's load log."),

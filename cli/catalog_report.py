@@ -10,14 +10,8 @@ import typer
 from rkfetch.registry.errors import UsageError
 
 from . import options  # noqa: TC001 - typer reads the annotations
-from .catalog_additions import (
-    addition_json,
-    address,
-    find,
-    learnt_from,
-    private_names,
-    read_file_or_stdin,
-)
+from .catalog_add import find, learnt_from, private_names
+from .catalog_additions import addition_json, address, read_file_or_stdin
 from .opening import open_catalog
 from .output import emit, emit_json, safe, say, wrapped
 from .store import open_store
