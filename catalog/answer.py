@@ -26,6 +26,7 @@ from rkfetch.registry.resolve import Policy, resolve
 from .measured import measured_memory
 from .models import hub_id, known_model, match, parse_reference, suggest
 from .naming import guess
+from .places import at_its_place, contents
 from .writer import READ, VERIFIED
 
 if TYPE_CHECKING:
@@ -128,7 +129,7 @@ def answer(
         model = artifacts[0].model
     else:
         names = _models(catalog, reference)
-        artifacts, model = catalog.candidates(names), names[0]
+        artifacts, model = contents(catalog, catalog.candidates(names)), names[0]
     resolution = resolve(artifacts, target, policy=rules, measured=measured_memory)
     unread = None
     if prober is not None:
@@ -178,6 +179,7 @@ def _exact_file(catalog: Catalog, file: FileReference) -> Artifact:
     """Return the catalog's row for a file named exactly, or what its name alone tells."""
     known = catalog.artifact(file.source, file.repo, file.path, file.revision)
     if known is not None:
+        known = at_its_place(catalog, known)
         # Who names a file exactly may have it again, whatever became of it.
         if known.availability is not Availability.LISTED:
             known = replace(known, availability=Availability.LISTED, note=None)
@@ -264,8 +266,10 @@ def _key(artifact: Artifact) -> tuple[str, str, str]:
 _HEADER_WOULD_TELL = {
     "toolkit-unknown",
     "toolkit-disputed",
+    "toolkit-doubted",
     "context-unknown",
     "platform-unknown",
+    "platform-doubted",
 }
 
 

@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from rkfetch.registry.model import Evidence
 
 LONGEST_TEXT = 1024
+HIDDEN = re.compile(
+    r"[\x00-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff]"
+)
+"""Characters that steer a terminal, or that nobody sees."""
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 _USER = re.compile(r"(?<=://)[^/?#]*@")

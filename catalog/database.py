@@ -11,15 +11,16 @@ import re
 import sqlite3
 from collections import defaultdict
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timezone
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from rkfetch.registry.errors import IntegrityError
 from rkfetch.registry.model import Artifact, Availability, Evidence, Origin, settle
 from rkfetch.registry.vocabulary import Span
 
 from . import border
+from .additions import recall
 from .files import catalog_path, open_file, snapshot_date
 from .schema import version_of
 
@@ -29,17 +30,22 @@ if TYPE_CHECKING:
 
     from typing_extensions import Self
 
+    from rkfetch.registry.sightings import Sighting
+
+    from .additions import Addition
     from .files import OpenFile
 
 __all__ = [
     "Catalog",
     "CatalogStatus",
     "Companion",
+    "Kept",
     "Repository",
     "SourceStatus",
     "catalog_path",
 ]
 
+_T = TypeVar("_T")
 _CHUNK = 500  # SQLite's limit of variables in one statement is 999 in old builds
 
 
@@ -107,6 +113,15 @@ class CatalogStatus:
     """Contents whose header was read."""
     sources: tuple[SourceStatus, ...]
     notices: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kept:
+    """An addition in this catalog."""
+
+    addition: Addition
+    own: bool
+    """Recorded here, not taken from other people's."""
 
 
 class Catalog:
@@ -177,10 +192,45 @@ class Catalog:
         """Return every place where this content is known to lie or to have lain."""
         return self._artifacts("sha256 = ?", (sha256.lower(),))
 
+    def twins(self, digests: Sequence[str]) -> list[Artifact]:
+        """Return every place of those of these contents that lie in several."""
+        found = []
+        for part in _chunks(digests):
+            condition, values = _any_of("sha256", part)
+            rows = self._rows(
+                f"SELECT sha256 FROM artifacts WHERE {condition} "  # noqa: S608
+                "GROUP BY sha256 HAVING count(*) > 1",
+                values,
+            )
+            found += self._where("sha256", [row["sha256"] for row in rows])
+        return found
+
     def by_ids(self, ids: Sequence[int]) -> list[Artifact]:
         """Return artifacts by their row numbers, in the order of these."""
         found = dict(self._with_ids(*_any_of("id", ids))) if ids else {}
         return [found[i] for i in ids if i in found]
+
+    def contradicted(self, attributes: Sequence[str]) -> list[Artifact]:
+        """Return the artifacts of contents that are said to be different things."""
+        marks = ",".join("?" * len(attributes))
+        rows = self._rows(
+            "WITH said AS MATERIALIZED ("  # noqa: S608
+            "SELECT a.id, coalesce(a.sha256, a.id) AS content, e.attribute, e.value "
+            "FROM evidence e JOIN artifacts a ON a.id = e.artifact_id "
+            f"WHERE e.attribute IN ({marks}) "
+            "UNION ALL SELECT a.id, a.sha256, e.attribute, e.value "
+            "FROM evidence e JOIN artifacts a ON a.sha256 = e.sha256 "
+            f"WHERE e.attribute IN ({marks})) "
+            "SELECT DISTINCT id FROM said JOIN (SELECT DISTINCT content FROM said "
+            "GROUP BY content, attribute HAVING min(value) <> max(value)) USING (content) "
+            "ORDER BY id",
+            [*attributes, *attributes],
+        )
+        return [
+            artifact
+            for part in _chunks([int(row["id"]) for row in rows])
+            for artifact in self._artifacts(*_any_of("id", part))
+        ]
 
     def everything(self) -> list[Artifact]:
         """Return all artifacts."""
@@ -216,6 +266,19 @@ class Catalog:
             "SELECT * FROM repositories WHERE source = ? AND repo = ?", (source, repo)
         )
         return _repository(rows[0]) if rows else None
+
+    def named(self, name: str) -> list[Artifact]:
+        """Return the artifacts whose file has this name, in whatever folder."""
+        return self._artifacts(
+            "path = ? OR substr(path, -length(?)) = ?", (name, f"/{name}", f"/{name}")
+        )
+
+    def additions(self) -> list[Kept]:
+        """Return what people added, in the order in which it is exchanged."""
+        rows = self._rows("SELECT line, own FROM additions")
+        found = ((recall(row["line"]), bool(row["own"])) for row in rows)
+        kept = [Kept(addition=addition, own=own) for addition, own in found if addition]
+        return sorted(kept, key=lambda k: k.addition.order)
 
     def open_repositories(self, source: str) -> set[str]:
         """Return the repositories that are believed to hold builds now."""
@@ -309,8 +372,15 @@ class Catalog:
             values,
         )
         evidence, doubts = self._evidence(rows), self._doubts()
+        sightings = self._sightings(rows)
         return [
-            (int(row["id"]), _artifact(row, evidence.get(row["id"], ()), doubts.get(row["sha256"])))
+            (
+                int(row["id"]),
+                replace(
+                    _artifact(row, evidence.get(row["id"], ()), doubts.get(row["sha256"])),
+                    sightings=tuple(sightings.get(row["id"], ())),
+                ),
+            )
             for row in rows
         ]
 
@@ -337,6 +407,25 @@ class Catalog:
                 item = observed(row)
                 if item is not None:
                     found[row["id"]].append(item)
+        return found
+
+    def _sightings(self, rows: Sequence[sqlite3.Row]) -> dict[int, list[Sighting]]:
+        """Return what people saw of artifacts: of their content, or of the place if that is all."""
+        found: dict[int, list[Sighting]] = defaultdict(list)
+        for part in _chunks([row["id"] for row in rows]):
+            marks = ",".join("?" * len(part))
+            for row in self._rows(
+                "SELECT a.id, x.line, x.own FROM artifacts a "  # noqa: S608
+                f"JOIN additions x ON x.sha256 = a.sha256 WHERE a.id IN ({marks}) "
+                "UNION ALL SELECT a.id, x.line, x.own FROM artifacts a "
+                "JOIN additions x ON x.sha256 IS NULL AND x.source = a.source "
+                f"AND x.repo = a.repo AND x.path = a.path WHERE a.id IN ({marks})",
+                [*part, *part],
+            ):
+                addition = recall(row["line"])
+                sighting = addition.sighting(own=bool(row["own"])) if addition else None
+                if sighting is not None:
+                    found[row["id"]].append(sighting)
         return found
 
     def _count(self, table: str) -> int:
@@ -434,6 +523,6 @@ def _any_of(column: str, values: Sequence[Any]) -> tuple[str, list[Any]]:
     return f"{column} IN ({','.join('?' * len(values))})", list(values)
 
 
-def _chunks(values: Sequence[int]) -> Iterator[Sequence[int]]:
+def _chunks(values: Sequence[_T]) -> Iterator[Sequence[_T]]:
     for start in range(0, len(values), _CHUNK // 2):
         yield values[start : start + _CHUNK // 2]

@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING
 from rkfetch import __version__
 from rkfetch.registry.check import FORMATS
 from rkfetch.registry.errors import IntegrityError
-from rkfetch.registry.model import Artifact, Availability, settle
+from rkfetch.registry.model import Artifact, settle
 from rkfetch.registry.record import Record, attributes_of, known_attributes
 
 from .models import hub_id
 from .naming import guess
+from .places import usefulness
 from .probe import note_file
 
 if TYPE_CHECKING:
@@ -26,13 +27,6 @@ if TYPE_CHECKING:
 
 IMPORTED = "import"
 """The source of a file that the catalog does not know."""
-_BEST_FIRST = (
-    Availability.LISTED,
-    Availability.MANUAL,
-    Availability.GONE,
-    Availability.REJECTED,
-    Availability.UNNAMED,
-)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,7 +50,7 @@ def provenance(
         IntegrityError: neither the catalog nor the file itself tells that it is whole, which
             ``allow_unverified`` accepts.
     """
-    known = _upload(catalog, sha256)
+    known = upload(catalog, sha256)
     may_be_cut = facts.format == "rkllm" and facts.complete is None
     if known is None and may_be_cut and not allow_unverified:
         raise IntegrityError(
@@ -91,12 +85,10 @@ def provenance(
     return Provenance(record=record, contradictions=lies)
 
 
-def _upload(catalog: Catalog, sha256: str) -> Artifact | None:
+def upload(catalog: Catalog, sha256: str) -> Artifact | None:
     """Return the place of a content that is the best to name."""
     places = [a for a in catalog.by_sha256(sha256) if a.path]
-    return min(
-        places, key=lambda a: (_BEST_FIRST.index(a.availability), not a.curated), default=None
-    )
+    return min(places, key=usefulness, default=None)
 
 
 def _by_name(path: Path, form: str) -> Artifact:

@@ -35,6 +35,8 @@ def merge(other: sqlite3.Connection, into: sqlite3.Connection) -> None:
             ):
                 evidence = (e for a in artifact.attributes.values() for e in a.evidence)
                 writer.record_evidence(artifact, evidence)
+        for kept in theirs.additions():
+            writer.add(kept.addition, own=False)
         writer.set_meta("snapshot", date)
 
 

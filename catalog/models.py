@@ -15,6 +15,7 @@ from rkfetch.registry.errors import UsageError
 from rkfetch.registry.model import Quant
 
 from . import border
+from .border import HIDDEN
 from .families import ModelName, read_model
 
 if TYPE_CHECKING:
@@ -22,9 +23,6 @@ if TYPE_CHECKING:
 
 _SOURCES = {"hf": "huggingface", "huggingface": "huggingface", "modelscope": "modelscope"}
 _FILE_SYNTAX = "hf:OWNER/REPO/PATH.rkllm[@REVISION]"
-_CONTROL = re.compile(
-    r"[\x00-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff]"
-)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,7 +53,7 @@ def parse_reference(text: str) -> Reference:
         UsageError: it is none of these; with what to write instead.
     """
     text = text.strip()
-    if not text or len(text) > 1000 or _CONTROL.search(text):
+    if not text or len(text) > 1000 or HIDDEN.search(text):
         raise UsageError(
             "a reference must be a model's name or a file's address, of at most 1000 characters "
             "and without control characters",
@@ -113,7 +111,7 @@ def _from_address(text: str) -> FileReference:
 
 
 def _file(source: str, parts: list[str], revision: str | None) -> FileReference:
-    odd = any(p in {"", ".", ".."} or "\\" in p or _CONTROL.search(p) for p in parts)
+    odd = any(p in {"", ".", ".."} or "\\" in p or HIDDEN.search(p) for p in parts)
     if len(parts) < 3 or odd or not parts[-1].lower().endswith(".rkllm"):
         raise UsageError(
             f"{'/'.join(parts)!r} is not a .rkllm file in a repository",

@@ -136,7 +136,7 @@ def note(writer: Writer, probed: Probed) -> None:
         if _may_be_recorded(writer, probed):
             # A doubt is no state of the row; and a row that was rejected for good stays so.
             artifact = replace(probed.artifact, availability=Availability.LISTED, note=None)
-            writer.record_artifact(artifact, seen=now())
+            writer.record_reading(artifact, seen=now())
         remember(writer, probed)
 
 
@@ -174,7 +174,7 @@ def note_file(catalog: Catalog, artifact: Artifact, sha256: str, facts: RkllmFac
     complaint = no_model(facts)
     with suppress(RkfetchError), Writer.open(catalog.path) as writer, writer.transaction():
         writer.trust(sha256)
-        writer.record_artifact(certain, seen=now())
+        writer.record_reading(certain, seen=now())
         if complaint is None:
             writer.record_probe(sha256, facts.format, facts_json(facts))
         else:

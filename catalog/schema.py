@@ -158,7 +158,33 @@ def _add_revisions(db: Database) -> None:
         db.execute(statement)
 
 
-MIGRATIONS: tuple[Callable[[Database], None], ...] = (_create, _add_doubts, _add_revisions)
+def _add_additions(db: Database) -> None:
+    # What people observed, each as the line that is exchanged. ``own`` was recorded here. What it
+    # says of attributes is evidence too, whose place names the addition.
+    for statement in (
+        """
+        CREATE TABLE additions (
+            id TEXT PRIMARY KEY,
+            own INTEGER NOT NULL,
+            sha256 TEXT CHECK (length(sha256) = 64),
+            source TEXT NOT NULL,
+            repo TEXT NOT NULL COLLATE NOCASE,
+            path TEXT NOT NULL,
+            line TEXT NOT NULL
+        ) STRICT
+        """,
+        "CREATE INDEX additions_sha256 ON additions (sha256) WHERE sha256 IS NOT NULL",
+        "CREATE INDEX additions_place ON additions (source, repo, path) WHERE sha256 IS NULL",
+    ):
+        db.execute(statement)
+
+
+MIGRATIONS: tuple[Callable[[Database], None], ...] = (
+    _create,
+    _add_doubts,
+    _add_revisions,
+    _add_additions,
+)
 SCHEMA_VERSION = len(MIGRATIONS)
 
 

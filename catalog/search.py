@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from rkfetch.registry.model import Availability
 
 from .database import split_words
+from .places import contents
 
 if TYPE_CHECKING:
     from rkfetch.registry.model import Artifact, Platform, Quant
@@ -27,14 +28,15 @@ def search(
 ) -> list[Artifact]:
     """Return the artifacts whose names have all the words of ``text``.
 
-    Those that can be had come first, curated ones before others, then by how well they match.
+    A content that lies in several places is found once. Those that can be had come first, curated
+    ones before others, then by how well they match.
     The last letters of a word may be missing. What is gone or was rejected is left out; of the
     rest only what is known to differ, so that an unknown platform or quantisation is kept.
     """
     expression = match_expression(text)
     if not expression:
         return []
-    found = catalog.by_ids(catalog.matching(expression, _READ_LIMIT))
+    found = contents(catalog, catalog.by_ids(catalog.matching(expression, _READ_LIMIT)))
     fitting = (
         artifact
         for artifact in found

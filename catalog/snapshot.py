@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from rkfetch.registry.model import Artifact, Availability, Evidence, Origin, settle
 
+from .additions import from_lines
 from .database import Companion
 from .files import SNAPSHOT, SNAPSHOT_DATE, create
 from .naming import guess
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
 DATA = SNAPSHOT.parent
+ADDITIONS = DATA / "additions.jsonl"
+"""What people sent; `rkfetch catalog additions --export` writes its lines."""
 ZOO_SHARE = "https://console.box.lenovo.com/l/l0tXb8"
 
 _SOURCES = {"rockchip-zoo": "modelzoo"}
@@ -66,6 +69,8 @@ def build(path: Path) -> None:
         with writer.transaction():
             for row in rows():
                 writer.record_artifact(row.artifact, companions=row.companions, seen=SNAPSHOT_DATE)
+            for addition in from_lines(ADDITIONS.read_bytes(), name=ADDITIONS.name):
+                writer.add(addition, own=False)
             writer.set_meta("snapshot", SNAPSHOT_DATE)
         conn.execute("INSERT INTO names (names) VALUES ('optimize')")
         conn.execute("VACUUM")

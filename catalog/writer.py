@@ -14,11 +14,7 @@ from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 
 from rkfetch.registry.errors import RkfetchError, UsageError
-from rkfetch.registry.model import (
-    Availability,
-    Origin,
-    settle,
-)
+from rkfetch.registry.model import Artifact, Availability, Origin, settle
 
 from . import border
 from .database import Repository, observed, split_words
@@ -32,9 +28,10 @@ if TYPE_CHECKING:
     from sqlite_utils.db import Table
     from typing_extensions import Self
 
-    from rkfetch.registry.model import Artifact, Evidence
+    from rkfetch.registry.model import Evidence
     from rkfetch.registry.vocabulary import Span
 
+    from .additions import Addition
     from .database import Catalog, Companion
 
 OF_CONTENT = frozenset({Origin.HEADER, Origin.TRAILER, Origin.LOG})
@@ -158,6 +155,17 @@ class Writer:
             self._refresh([row_id])
         return row_id
 
+    def record_reading(self, artifact: Artifact, *, seen: str) -> None:
+        """Add what was read of an artifact's content, and the artifact if it is not known yet.
+
+        What else is said about one that is known stays with the places where it was said.
+        """
+        with self.transaction():
+            if self._row_of(_parsed(artifact)) is not None:
+                said = (e for a in artifact.attributes.values() for e in a.evidence)
+                artifact = replace(artifact, attributes=settle(e for e in said if e.origin in READ))
+            self.record_artifact(artifact, seen=seen)
+
     def record_evidence(self, artifact: Artifact, evidence: Iterable[Evidence]) -> None:
         """Add observations about an artifact, which is added if it is not known yet.
 
@@ -179,6 +187,50 @@ class Writer:
             self._conn.execute(
                 "UPDATE artifacts SET availability = ?, note = ? WHERE id = ?",
                 (Availability.REJECTED.value, reason, row_id),
+            )
+
+    def add(self, addition: Addition, *, own: bool) -> None:
+        """Keep what somebody observed, with the evidence in it; ``own``: recorded here."""
+        with self.transaction():
+            self._conn.execute(
+                "INSERT INTO additions (id, own, sha256, source, repo, path, line) "
+                "VALUES (?, ?, ?, ?, ?, ?, ?) "
+                "ON CONFLICT (id) DO UPDATE SET own = max(own, excluded.own)",
+                (
+                    addition.id,
+                    int(own),
+                    addition.sha256,
+                    addition.source,
+                    addition.repo,
+                    addition.path,
+                    addition.line(),
+                ),
+            )
+            row_id = self._row_of(
+                Artifact(
+                    source=addition.source,
+                    repo=addition.repo,
+                    path=addition.path,
+                    sha256=addition.sha256,
+                )
+            )
+            if row_id is not None or addition.sha256 is not None:
+                self._observe(row_id, addition.sha256, addition.evidence())
+
+    def remove_addition(self, addition: Addition) -> None:
+        """Forget what somebody observed, and the evidence in it."""
+        with self.transaction():
+            self._conn.execute("DELETE FROM additions WHERE id = ?", (addition.id,))
+            self._conn.execute(
+                "DELETE FROM evidence WHERE place = ? AND (sha256 = ? OR artifact_id IN "
+                "(SELECT id FROM artifacts WHERE source = ? AND repo = ? AND path = ?))",
+                (
+                    addition.place,
+                    addition.sha256,
+                    addition.source,
+                    addition.repo,
+                    addition.path,
+                ),
             )
 
     def doubt(self, sha256: str, reason: str) -> None:

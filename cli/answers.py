@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from rkfetch.registry.compat import Level
 from rkfetch.registry.memory import Fit
+from rkfetch.registry.model import Availability
 
 from .output import human_bytes, paint, safe, wrapped
 
@@ -87,7 +88,29 @@ def artifact_json(artifact: Artifact) -> dict[str, Any]:
         "revision": artifact.revision,
         "bytes": artifact.size_bytes,
         "sha256": artifact.sha256,
+        "also": [
+            {
+                "source": place.source,
+                "repo": place.repo,
+                "path": place.path,
+                "revision": place.revision,
+                "availability": place.availability.value,
+            }
+            for place in artifact.also
+        ],
     }
+
+
+def also_lines(artifact: Artifact, *, lead: str) -> Iterator[str]:
+    """Say where else the same content can be had, one place a line."""
+    there = [p for p in artifact.also if p.availability is Availability.LISTED]
+    for place in there[:_MOST_PLACES]:
+        yield f"{lead}also in {source_prefix(place.source)}{safe(place.name)}"
+    if len(there) > _MOST_PLACES:
+        yield f"{lead}and in {len(there) - _MOST_PLACES} more places"
+
+
+_MOST_PLACES = 3
 
 
 def attributes_json(artifact: Artifact) -> dict[str, Any]:
@@ -95,11 +118,11 @@ def attributes_json(artifact: Artifact) -> dict[str, Any]:
     value: dict[str, Any] = {}
     for name in SHOWN_ATTRIBUTES:
         attribute = artifact.attribute(name)
-        origin = attribute.origin
+        origin, sure = attribute.origin, attribute.confidence
         value[name] = {
             "value": _typed(name, attribute.value),
             "origin": origin.value if origin else None,
-            "confidence": origin.confidence if origin and not attribute.disputed else None,
+            "confidence": sure.value if sure else None,
         }
         if attribute.disputed:
             value[name]["disputed"] = list(attribute.contenders)
@@ -203,6 +226,7 @@ def choice_lines(candidate: Candidate) -> Iterator[str]:
     """Say what was chosen and why, for people."""
     artifact = candidate.artifact
     yield f"  {safe(artifact.name)}"
+    yield from also_lines(artifact, lead="    ")
     yield from wrapped(build_words(candidate), lead="    ")
     for reason in candidate.verdict.reasons:
         yield from reason_lines(reason, lead=f"    {_word(reason)}: ")
@@ -219,7 +243,7 @@ def _warnings(candidate: Candidate) -> Iterator[str]:
     for name in ("toolkit", "platform", "quant"):
         for weaker in candidate.artifact.attribute(name).overruled:
             yield (
-                f"its {weaker.origin.value} says {name} {weaker.value}, which stronger evidence "
+                f"{weaker.origin.words} says {name} {weaker.value}, which stronger evidence "
                 "contradicts"
             )
 
@@ -273,8 +297,9 @@ _PAINT = {
 def _candidate_lines(candidate: Candidate, *, mark: str) -> Iterator[str]:
     yield ""
     artifact = candidate.artifact
-    yield f"{mark} {paint(safe(_source_prefix(artifact) + artifact.repo), 'bold')}"
+    yield f"{mark} {paint(safe(source_prefix(artifact.source) + artifact.repo), 'bold')}"
     yield f"    {safe(artifact.path)}"
+    yield from also_lines(artifact, lead="    ")
     yield from wrapped(build_words(candidate), lead="    ")
     for reason in candidate.reasons:
         refused = reason is candidate.refusal and reason.level is None
@@ -287,8 +312,9 @@ def _candidate_lines(candidate: Candidate, *, mark: str) -> Iterator[str]:
         yield from wrapped(warning, lead="    warning: ")
 
 
-def _source_prefix(artifact: Artifact) -> str:
-    return "" if artifact.source == "huggingface" else f"{artifact.source}: "
+def source_prefix(source: str) -> str:
+    """Return what stands before a repository that is not on Hugging Face."""
+    return "" if source == "huggingface" else f"{source}: "
 
 
 _BRIEF = {"platform", "gone", "role", "unnamed"}
@@ -308,7 +334,7 @@ def _refused_lines(refused: tuple[Candidate, ...]) -> Iterator[str]:
         yield from wrapped(f"{count} {title}:", lead="- ")
         for candidate in candidates:
             artifact = candidate.artifact
-            yield f"    {_source_prefix(artifact)}{safe(artifact.name)}"
+            yield f"    {source_prefix(artifact.source)}{safe(artifact.name)}"
 
 
 def _brief_title(candidate: Candidate) -> str:

@@ -22,7 +22,7 @@ COMMANDS = {
     "resolve": ("fetch", "resolve_command", "Say which build `rkfetch MODEL` would take."),
     "explain": ("fetch", "explain_command", "Show every build with its verdict and reasons."),
     "search": ("catalog", "search_command", "Search the catalog."),
-    "show": ("catalog", "show_command", "Show what is known about a model, and how."),
+    "show": ("catalog_show", "show_command", "Show what is known about a model, and how."),
     "inspect": ("inspect", "inspect_command", "Read what an .rkllm file says about itself."),
     "doctor": ("doctor", "doctor_command", "Show what this board is, and what is wrong."),
     "list": ("store", "list_command", "List the models on this machine."),
@@ -38,6 +38,15 @@ GROUPS = {
         "status": ("catalog", "status_command", "Show how old the catalog is, and its sources."),
         "update": ("catalog", "update_command", "Look for new uploads on Hugging Face."),
         "guess": ("catalog", "guess_command", "Tell what names alone say."),
+        "conflicts": (
+            "catalog_conflicts",
+            "conflicts_command",
+            "List labels that are wrong.",
+        ),
+        "add": ("catalog_add", "add_command", "Record that a file works or fails."),
+        "remove": ("catalog_additions", "remove_command", "Take back what was recorded."),
+        "additions": ("catalog_additions", "additions_command", "List and exchange the records."),
+        "report": ("catalog_report", "report_command", "Learn from a runtime's load log."),
     }
 }
 

@@ -1,4 +1,4 @@
-"""``rkfetch search``, ``show`` and ``catalog status|update|guess``: what is known, and how."""
+"""``rkfetch search`` and ``catalog status|update|guess``: what is known."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from rkfetch.registry.errors import OfflineError, UnknownModelError, UsageError
+from rkfetch.registry.errors import OfflineError, UsageError
 from rkfetch.registry.model import Availability, Platform, Quant
 
 from . import options
 from .answers import artifact_json, attributes_json
-from .catalog_words import artifact_lines, guess_lines, result_lines, status_lines, update_lines
+from .catalog_words import guess_lines, result_lines, status_lines, update_lines
 from .opening import open_catalog
 from .output import emit, emit_json, safe, say
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from rkfetch.catalog.database import Catalog, CatalogStatus, Repository
+    from rkfetch.catalog.database import Catalog, CatalogStatus
     from rkfetch.catalog.naming import Guess
     from rkfetch.catalog.update import Report
     from rkfetch.registry.compat import Level
@@ -111,7 +111,8 @@ def _judged(
     if runtime is None:
         yield from ((artifact, None) for artifact in artifacts)
         return
-    from rkfetch.registry.compat import Level, judge
+    from rkfetch.registry.compat import Level
+    from rkfetch.registry.judge import judge
     from rkfetch.registry.model import Target
 
     for artifact in artifacts:
@@ -134,124 +135,6 @@ def _result_json(artifact: Artifact, level: Level | None) -> dict[str, Any]:
         "availability": artifact.availability.value,
         "attributes": attributes_json(artifact),
         "verdict": level.value if level else None,
-    }
-
-
-def show_command(
-    reference: Annotated[
-        str, typer.Argument(metavar="MODEL", help="A model, or one file: hf:OWNER/REPO/PATH.rkllm")
-    ],
-    *,
-    as_json: options.JsonOption = False,
-) -> None:
-    """Show everything that is known about a model's builds, and where each fact was seen.
-
-    Where sources contradict each other, all of them are shown, the strongest first.
-
-    \b
-    Examples:
-      rkfetch show qwen3-1.7b
-      rkfetch show hf:OWNER/REPO/RK3576/FILE.rkllm
-    """
-    with open_catalog() as catalog:
-        artifacts = _referred(catalog, reference)
-        shown = [(a, catalog.companions(a), catalog.listed(a.source, a.repo)) for a in artifacts]
-    if as_json:
-        emit_json(
-            {
-                "reference": reference,
-                "artifacts": [
-                    {
-                        **_evidence_json(a),
-                        "companions": [_companion_json(c) for c in companions],
-                        "repository": _repository_json(listed),
-                    }
-                    for a, companions, listed in shown
-                ],
-            }
-        )
-        return
-    for number, (artifact, companions, listed) in enumerate(shown):
-        if number:
-            emit("")
-        for line in artifact_lines(artifact, companions, listed):
-            emit(line)
-
-
-def _referred(catalog: Catalog, text: str) -> Sequence[Artifact]:
-    """Return what a reference means in the catalog.
-
-    Raises:
-        UsageError: it is no reference.
-        UnknownModelError: the catalog has nothing of that name.
-    """
-    from rkfetch.catalog.models import match, parse_reference
-
-    reference = parse_reference(text)
-    if reference.file is not None:
-        file = reference.file
-        found = catalog.artifact(file.source, file.repo, file.path, file.revision)
-        if found is None:
-            raise UnknownModelError(
-                f"the catalog has no {text}",
-                hint="`rkfetch search WORD` looks for names; `rkfetch catalog update` for uploads",
-            )
-        return [found]
-    artifacts = catalog.candidates(match(text, catalog.models()))
-    if not artifacts:
-        near = _near(text, catalog)
-        raise UnknownModelError(
-            f"no build of '{text}' is known",
-            hint=f"did you mean {', '.join(near)}?" if near else "`rkfetch search WORD`",
-        )
-    return artifacts
-
-
-def _evidence_json(artifact: Artifact) -> dict[str, Any]:
-    return {
-        **artifact_json(artifact),
-        "ref": artifact.ref,
-        "availability": artifact.availability.value,
-        "note": artifact.note,
-        "curated": artifact.curated,
-        "gated": artifact.gated,
-        "updated": artifact.updated,
-        "attributes": {
-            name: {
-                "value": attribute.value,
-                "disputed": attribute.disputed,
-                "evidence": [
-                    {"value": e.value, "origin": e.origin.value, "place": e.place, "seen": e.seen}
-                    for e in attribute.evidence
-                ],
-            }
-            for name, attribute in artifact.attributes.items()
-        },
-    }
-
-
-def _repository_json(listed: Repository | None) -> dict[str, Any] | None:
-    if listed is None:
-        return None
-    return {
-        "created": listed.created,
-        "modified": listed.modified,
-        "downloads": listed.downloads,
-        "likes": listed.likes,
-        "license": listed.license,
-        "library": listed.library,
-        "base_model": listed.base_model,
-        "tags": list(listed.tags),
-    }
-
-
-def _companion_json(companion: Any) -> dict[str, Any]:
-    return {
-        "role": companion.role,
-        "repo": companion.repo,
-        "path": companion.path,
-        "bytes": companion.size_bytes,
-        "sha256": companion.sha256,
     }
 
 

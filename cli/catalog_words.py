@@ -14,19 +14,20 @@ from .output import answers_to_terminal, human_bytes, safe
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from rkfetch.catalog.database import CatalogStatus, Companion, Repository
+    from rkfetch.catalog.database import CatalogStatus
     from rkfetch.catalog.naming import Guess
     from rkfetch.catalog.update import Report
     from rkfetch.registry.compat import Level
-    from rkfetch.registry.model import Artifact, Attribute
+    from rkfetch.registry.model import Artifact
 
-_STATES = {
+STATES = {
     Availability.MANUAL: "by hand",
     Availability.UNNAMED: "files not listed yet",
     Availability.GONE: "gone",
     Availability.REJECTED: "rejected",
 }
-_SCHEMES = {"huggingface": "hf"}
+SCHEMES = {"huggingface": "hf"}
+"""What stands before the colon of a file's address, where it is not the source's name."""
 
 
 def result_lines(results: Sequence[tuple[Artifact, Level | None]]) -> Iterator[str]:
@@ -71,7 +72,7 @@ def _cells(artifact: Artifact, level: Level | None) -> list[str]:
 
 
 def _file_and_state(artifact: Artifact) -> str:
-    state = _STATES.get(artifact.availability)
+    state = STATES.get(artifact.availability)
     return f"{safe(artifact.path)} ({state})".strip() if state else safe(artifact.path)
 
 
@@ -82,62 +83,6 @@ def _fitting(name: str, used: int) -> str:
         return name
     half = (room - 1) // 2
     return f"{name[: room - 1 - half]}…{name[-half:]}"
-
-
-def artifact_lines(
-    artifact: Artifact, companions: Sequence[Companion], listed: Repository | None = None
-) -> Iterator[str]:
-    """Show one build with all its evidence, the strongest first."""
-    scheme = _SCHEMES.get(artifact.source, artifact.source)
-    yield safe(f"{scheme}:{artifact.name}", limit=2000)
-    traits = [artifact.availability.value]
-    traits += [human_bytes(artifact.size_bytes)] if artifact.size_bytes is not None else []
-    traits += ["curated"] if artifact.curated else []
-    traits += ["gated"] if artifact.gated else []
-    yield "  " + ", ".join(traits)
-    for label, text in (
-        ("sha256", artifact.sha256),
-        ("revision", _revision(artifact)),
-        ("updated", artifact.updated),
-        ("repository", _repository(listed) if listed else None),
-        ("note", artifact.note),
-    ):
-        if text:
-            yield f"  {label:<13}{safe(text)}"
-    for companion in companions:
-        size = human_bytes(companion.size_bytes) if companion.size_bytes is not None else ""
-        yield f"  {companion.role:<13}{safe(companion.path)}" + (f", {size}" if size else "")
-    for name in ATTRIBUTES:
-        attribute = artifact.attribute(name)
-        if attribute.evidence:
-            yield from _attribute_lines(attribute)
-
-
-def _revision(artifact: Artifact) -> str | None:
-    if artifact.ref in {None, artifact.revision}:
-        return artifact.revision
-    return f"{artifact.ref} ({artifact.revision})" if artifact.revision else artifact.ref
-
-
-def _repository(listed: Repository) -> str:
-    counted = (("downloads", listed.downloads), ("likes", listed.likes))
-    said = [f"{number} {what}" for what, number in counted if number is not None]
-    said += [f"licence {listed.license}"] if listed.license else []
-    said += [f"since {listed.created[:10]}"] if listed.created else []
-    return ", ".join(said)
-
-
-def _attribute_lines(attribute: Attribute) -> Iterator[str]:
-    verdict = "disputed: " + " or ".join(attribute.contenders) if attribute.disputed else ""
-    yield f"  {attribute.name:<13}{safe(verdict or attribute.value or '?')}"
-    contenders = attribute.contenders
-    for item in attribute.evidence:
-        mark = " " if item.value in contenders else "!"
-        seen = (item.seen or "")[:10]
-        yield (
-            f"    {mark} {safe(item.value):<16} {item.origin.value:<10} {seen:<10} "
-            f"{safe(item.place)}"
-        )
 
 
 def status_lines(status: CatalogStatus) -> Iterator[str]:

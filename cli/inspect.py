@@ -209,7 +209,7 @@ def _target(
 
 
 def _judge(artifact: Artifact, facts: RkllmFacts, target: Target | None) -> Verdict | None:
-    from rkfetch.registry.compat import judge
+    from rkfetch.registry.judge import judge
 
     if target is None or facts.format != "rkllm" or facts.complete is False:
         return None
@@ -398,5 +398,5 @@ def _warnings(inspected: Inspected) -> Iterator[str]:
         attribute = inspected.artifact.attribute(name)
         for weaker in attribute.overruled:
             if weaker.origin.value != "trailer":
-                said = f"its {weaker.origin.value} says {name} {weaker.value}"
+                said = f"{weaker.origin.words} says {name} {weaker.value}"
                 yield f"{said}, which the file contradicts"

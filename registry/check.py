@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from .compat import Level, judge
+from .compat import Level
+from .judge import judge
 from .model import with_evidence
 from .rkllm import facts_evidence
 

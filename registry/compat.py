@@ -19,7 +19,7 @@ from .versions import Version, release_line
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from .model import Artifact, Attribute, Quant, Target
+    from .model import Artifact, Quant
 
 _ISSUES = "https://github.com/airockchip/rknn-llm/issues/"
 _SDK = "https://github.com/airockchip/rknn-llm"
@@ -232,11 +232,11 @@ def judge_pair(toolkit: Version, runtime: Version, model: str | None = None) -> 
     ]
     if any(s.level is Level.INCOMPATIBLE for s in special):
         # The format changed in between: that older files load elsewhere is beside the point.
-        return _combine(special)
+        return combine(special)
     if by_order.level is Level.INCOMPATIBLE:
         # Known trouble does not soften a refusal; it is still worth knowing.
         special = [s for s in special if s.level is not Level.UNKNOWN]
-    return _combine([by_order, *special])
+    return combine([by_order, *special])
 
 
 def runtime_risks(runtime: Version, model: str | None) -> tuple[Reason, ...]:
@@ -250,7 +250,7 @@ def runtime_risks(runtime: Version, model: str | None) -> tuple[Reason, ...]:
     )
 
 
-def _combine(reasons: Iterable[Reason]) -> Verdict:
+def combine(reasons: Iterable[Reason]) -> Verdict:
     """Let the worst level decide; reasons that decided come first, remarks last."""
     items = list(reasons)
     worst = max((r.level for r in items if r.level), key=lambda lv: lv.rank, default=Level.UNKNOWN)
@@ -382,80 +382,3 @@ def context_reason(artifact: Artifact, wanted: int | None) -> Reason | None:
         source="https://github.com/NotPunchnox/rkllama/issues/60",
         level=Level.INCOMPATIBLE,
     )
-
-
-# --- all together ------------------------------------------------------------------------------
-
-
-def _toolkit_verdict(artifact: Artifact, runtime: Version) -> Verdict:
-    """Judge the toolkit version; a disputed one is judged in every version it may be."""
-    attribute = artifact.attribute("toolkit")
-    model = artifact.model
-    if not artifact.toolkits:
-        reason = Reason(
-            rule="toolkit-unknown",
-            text="the toolkit version that made it is not known; its header would tell",
-            level=Level.UNKNOWN,
-        )
-        return _combine([reason, *runtime_risks(runtime, model)])
-    verdicts = {t: judge_pair(t, runtime, model) for t in artifact.toolkits}
-    if len(verdicts) == 1:
-        return next(iter(verdicts.values()))
-    return _combine([_dispute(attribute, verdicts)])
-
-
-def _dispute(attribute: Attribute, verdicts: dict[Version, Verdict]) -> Reason:
-    """Judge a version that sources disagree about: as good as the worst that it may be.
-
-    Where one reading would be refused and another would work, nothing can be promised.
-    """
-    said = "; ".join(
-        f"{e.value} says {_publisher(e.place)}"
-        for e in attribute.evidence
-        if e.value in attribute.contenders and e.origin is attribute.origin
-    )
-    toolkit, worst = max(verdicts.items(), key=lambda item: item[1].level.rank)
-    level = worst.level
-    if level is not Level.RISKY and len({v.level for v in verdicts.values()}) > 1:
-        level = Level.UNKNOWN
-    blame = next((r for r in worst.reasons if r.level is worst.level), None)
-    consequence = f"; if {toolkit}: {blame.text}" if blame else ""
-    return Reason(
-        rule="toolkit-disputed",
-        text=f"sources disagree about its toolkit version ({said}){consequence}",
-        source=blame.source if blame else None,
-        level=level,
-    )
-
-
-def _publisher(place: str) -> str:
-    """Shorten a page of a repository to the repository; the whole address stays in the evidence."""
-    match = re.match(r"https://(?:github\.com|huggingface\.co)/([^/]+/[^/]+)", place)
-    return match[1] if match else place
-
-
-def judge(artifact: Artifact, target: Target) -> Verdict:
-    """Judge one build on one target: platform, toolkit, quantisation, context and driver.
-
-    Memory is not judged here (see `registry.memory`), because it does not depend on versions.
-    """
-    platform = platform_reason(artifact, target.platform)
-    if platform is not None and platform.level is Level.INCOMPATIBLE:
-        return Verdict(level=Level.INCOMPATIBLE, reasons=(platform,))
-    checks = [
-        platform,
-        quant_reason(artifact, target.platform),
-        context_reason(artifact, target.context),
-        *driver_reasons(target.driver, artifact.quant, artifact.size_bytes),
-    ]
-    if target.runtime is None:
-        pair: tuple[Reason, ...] = (
-            Reason(
-                rule="runtime-unknown",
-                text="the board's runtime version is not known",
-                level=Level.UNKNOWN,
-            ),
-        )
-    else:
-        pair = _toolkit_verdict(artifact, target.runtime).reasons
-    return _combine([*pair, *(c for c in checks if c is not None)])

@@ -94,7 +94,7 @@ def import_file(
         )
     path = Path(os.path.realpath(source))
     require_model(path)
-    here = _same_file(store, path)
+    here = stored_as(store, path)
     if here is not None:
         action: Literal["present"] | How = "present"
     else:
@@ -124,7 +124,7 @@ def require_model(path: Path) -> RkllmFacts:
     return facts
 
 
-def _same_file(store: Store, path: Path) -> Installed | None:
+def stored_as(store: Store, path: Path) -> Installed | None:
     """Return the stored file that is this very file, under whatever name."""
     with disk_errors(path):
         status = path.stat()

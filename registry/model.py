@@ -16,6 +16,7 @@ from .versions import as_version
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+    from .sightings import Sighting
     from .versions import Version
 
 
@@ -108,6 +109,8 @@ class Origin(str, Enum):
     TRAILER = "trailer"
     LOG = "log"
     CURATED = "curated"
+    USER = "user"
+    """A person who had the file on a board."""
     CARD = "card"
     FILE_NAME = "file-name"
     REPO_NAME = "repo-name"
@@ -119,14 +122,40 @@ class Origin(str, Enum):
         return _ORIGINS.index(self)
 
     @property
-    def confidence(self) -> str:
-        """``high`` (read from the file or its load log), ``medium`` or ``low``."""
-        if self.rank <= Origin.LOG.rank:
-            return "high"
-        return "medium" if self.rank <= Origin.FILE_NAME.rank else "low"
+    def is_reading(self) -> bool:
+        """Whether it is the file's own word, as read in it or as a runtime printed it."""
+        return self in {Origin.HEADER, Origin.TRAILER, Origin.LOG}
+
+    @property
+    def words(self) -> str:
+        """Who says it, in a sentence: ``its model card``."""
+        return _WORDS[self]
 
 
+_WORDS = {
+    Origin.HEADER: "its header",
+    Origin.TRAILER: "the end of the file",
+    Origin.LOG: "its load log",
+    Origin.CURATED: "a maintained list",
+    Origin.USER: "somebody who had it",
+    Origin.CARD: "its model card",
+    Origin.FILE_NAME: "its file name",
+    Origin.REPO_NAME: "its repository's name",
+    Origin.UPLOAD_DATE: "the date of its upload",
+}
 _ORIGINS = list(Origin)
+
+
+class Confidence(str, Enum):
+    """How sure an attribute's value is, surest first; `Attribute.confidence` has the rule."""
+
+    HIGH = "high"
+    MEDIUM = "medium"
+    LOW = "low"
+
+
+_OF_A_REPOSITORY = {Origin.REPO_NAME, Origin.UPLOAD_DATE}
+"""Origins that speak of all files of a repository at once."""
 
 ATTRIBUTES = (
     "toolkit",
@@ -196,6 +225,26 @@ class Attribute:
         """Where the value comes from."""
         return self.evidence[0].origin if self.evidence else None
 
+    @property
+    def is_read(self) -> bool:
+        """Whether the file itself says it."""
+        return self.origin is not None and self.origin.is_reading
+
+    @property
+    def confidence(self) -> Confidence | None:
+        """How sure the value is; None where there is none.
+
+        What was read in the file, or printed by a runtime that loaded it, is sure (high): no label
+        puts that in doubt. What people say about this one file is less so (medium). What is said
+        of a whole repository, and what weaker evidence contradicts, is not (low).
+        """
+        if self.value is None or self.origin is None:
+            return None
+        if self.is_read:
+            return Confidence.HIGH
+        weak = self.origin in _OF_A_REPOSITORY or self.overruled
+        return Confidence.LOW if weak else Confidence.MEDIUM
+
 
 def settle(evidence: Iterable[Evidence]) -> dict[str, Attribute]:
     """Sort observations into attributes; in each the strongest origin first, then the newest."""
@@ -227,6 +276,23 @@ class Availability(str, Enum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """Another place of the same content."""
+
+    source: str
+    repo: str
+    path: str
+    revision: str | None = None
+    availability: Availability = Availability.LISTED
+    gated: bool = False
+
+    @property
+    def name(self) -> str:
+        """What to call it in a sentence: repository and path."""
+        return f"{self.repo}/{self.path}" if self.path else self.repo
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Artifact:
     """One ``.rkllm`` file at one revision in one source, with what is known about it."""
 
@@ -250,6 +316,10 @@ class Artifact:
     """When the source last changed it, RFC 3339."""
     note: str | None = None
     """One sentence that a user should know, such as how to fetch it by hand."""
+    also: tuple[Place, ...] = ()
+    """Where the same content lies besides."""
+    sightings: tuple[Sighting, ...] = ()
+    """What people saw of it on boards."""
 
     def attribute(self, name: str) -> Attribute:
         """The attribute; an empty one where nothing is known."""

@@ -106,6 +106,9 @@ _GROUPS = {
     "format-1.0.0": "of toolkit 1.0.0, which later runtimes refuse",
     "toolkit-unknown": "of an unknown toolkit version",
     "toolkit-disputed": "of a disputed toolkit version",
+    "toolkit-doubted": "of a doubtful toolkit version",
+    "platform-doubted": "for a doubtful SoC",
+    "seen-to-fail": "seen to fail",
     "context": "of a smaller context limit",
     "context-unknown": "of an unknown context limit",
     "manual": "known but not downloadable by rkfetch",
@@ -157,7 +160,15 @@ _COMMON: dict[str, Callable[[Artifact], str]] = {
     "context": lambda a: str(a.context or "unknown"),
 }
 """What to tell of all builds that one rule refused."""
-_TELLING = {"toolkit-disputed", "memory", "eos", "driver"}
+_TELLING = {
+    "toolkit-disputed",
+    "toolkit-doubted",
+    "platform-doubted",
+    "seen-to-fail",
+    "memory",
+    "eos",
+    "driver",
+}
 """Rules whose own sentence says more than the group's."""
 
 

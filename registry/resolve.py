@@ -10,16 +10,18 @@ from collections import Counter
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol
 
-from .compat import Level, Reason, judge, runtime_risks
+from .compat import Level, Reason, runtime_risks
+from .judge import judge
 from .memory import Fit, estimate, fit, for_context
-from .model import Availability, Origin, Platform
+from .model import Availability, Confidence, Origin, Platform
+from .sightings import Outcome, decisive
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from .compat import Verdict
     from .memory import MemoryNeed
-    from .model import Artifact, Quant, Target
+    from .model import Artifact, Attribute, Quant, Target
 
 
 class Measured(Protocol):
@@ -228,8 +230,6 @@ def _nearness(candidate: Candidate) -> int:
 
 # --- ranking -----------------------------------------------------------------------------------
 
-_STRONG = {Origin.HEADER, Origin.TRAILER, Origin.LOG, Origin.CURATED}
-
 _QUANT_ORDER = {
     # On two cores of RK3576 w4a16 is faster and smaller: Qwen3-0.6B 24.85 against 17.17 tok/s,
     # 513 against 796 MB (airockchip/rknn-llm benchmark.md 1.3.0).
@@ -240,12 +240,27 @@ _QUANT_ORDER = {
 }
 
 
+_STRENGTH = {Confidence.HIGH: 0, Confidence.MEDIUM: 1, Confidence.LOW: 2, None: 3}
+
+
 def _strength(artifact: Artifact) -> int:
-    """0 where file, load log or a maintained list with a hash tell toolkit and platform."""
-    origins = [artifact.attribute(name).origin for name in ("toolkit", "platform")]
-    if all(o in _STRONG for o in origins):
-        return 0
-    return 1 if all(o is not None for o in origins) else 2
+    """How well toolkit and platform are known, as well as the worse of them; 0 is best.
+
+    A maintained list that gives a hash, and that nothing contradicts, counts as the file's word.
+    """
+    return max(_strength_of(artifact.attribute(name)) for name in ("toolkit", "platform"))
+
+
+def _strength_of(attribute: Attribute) -> int:
+    sure = attribute.confidence
+    listed = attribute.origin is Origin.CURATED and sure is Confidence.MEDIUM
+    return 0 if listed else _STRENGTH[sure]
+
+
+def _seen_to_work(artifact: Artifact, target: Target, *, here: bool) -> bool:
+    """Tell whether somebody saw a build work on the target: on this machine, or anywhere."""
+    told = decisive(artifact.sightings, target)
+    return told is not None and told.outcome is Outcome.WORKS and (told.own or not here)
 
 
 def _rank(candidate: Candidate, target: Target) -> tuple[object, ...]:
@@ -256,7 +271,9 @@ def _rank(candidate: Candidate, target: Target) -> tuple[object, ...]:
     family = order.index(quant.family) if quant and quant.family in order else len(order)
     updated = artifact.updated or ""
     return (
+        not _seen_to_work(artifact, target, here=True),
         candidate.verdict.level.rank,
+        not _seen_to_work(artifact, target, here=False),
         _strength(artifact),
         family,
         -(artifact.context or 0),

@@ -105,10 +105,16 @@ def test_a_bad_platform_is_wrong_usage(rkfetch: Rkfetch) -> None:
 def test_show_gives_each_fact_with_its_place_and_the_dispute(rkfetch: Rkfetch) -> None:
     code, out, _ = rkfetch("show", f"hf:HanzoHuang/Qwen3-1.7B-RKLLM/{FILE}")
     assert code == 0
-    assert out.startswith(f"hf:HanzoHuang/Qwen3-1.7B-RKLLM/{FILE}\n  listed, curated\n")
-    assert "  toolkit      disputed: " in out
+    lines = out.splitlines()
+    assert lines[:2] == [f"hf:HanzoHuang/Qwen3-1.7B-RKLLM/{FILE}", "  listed, curated"]
+    assert lines[3:6] == [
+        "  toolkit       disputed: 1.2.3 or 1.3.0",
+        "      1.2.3  curated     2026-11-23  [1]",
+        "      1.3.0  curated     2026-11-23  [2]",
+    ]
     list_a = "https://github.com/Seeed-Projects/reComputer-RK-LLM/blob/main/models/llm/qwen3-1.7b"
-    assert f"      1.2.3            curated    2026-11-23 {list_a}/rk3576/w4a16.env\n" in out
+    assert f"    [1] {list_a}/rk3576/w4a16.env" in lines
+    assert all(len(line) <= 80 for line in lines if "://" not in line)
 
 
 def test_show_marks_what_was_overruled(rkfetch: Rkfetch) -> None:
@@ -121,8 +127,9 @@ def test_show_marks_what_was_overruled(rkfetch: Rkfetch) -> None:
             Artifact(source="huggingface", repo="a/b", path="c.rkllm", attributes=settle(said))
         )
     _, out, _ = rkfetch("show", "hf:a/b/c.rkllm")
-    assert "      rk3588           header                header\n" in out
-    assert "    ! rk3576           file-name             name\n" in out
+    assert "  platform      rk3588 (high)\n      rk3588  header                  [1]\n" in out
+    assert "    ! rk3576  file-name               [2]  overruled\n" in out
+    assert out.endswith("  where\n    [1] header\n    [2] name\n")
 
 
 def test_show_as_json_has_all_evidence_and_companions(rkfetch: Rkfetch) -> None:
@@ -130,6 +137,8 @@ def test_show_as_json_has_all_evidence_and_companions(rkfetch: Rkfetch) -> None:
     (artifact,) = answer(rkfetch("show", reference, "--json"))["artifacts"]
     toolkit = artifact["attributes"]["toolkit"]
     assert (toolkit["value"], toolkit["disputed"]) == ("1.3.0", False)
+    assert (toolkit["origin"], toolkit["confidence"]) == ("curated", "medium")
+    assert (artifact["also"], artifact["sightings"]) == ([], [])
     assert {e["origin"] for e in toolkit["evidence"]} == {"curated", "card"}
     assert [c["path"] for c in artifact["companions"]] == ["RK3576/Qwen3.5-2B_vision_RK3576.rknn"]
 

@@ -165,7 +165,7 @@ def test_a_guessed_platform_is_shown_as_a_guess(run: Any, model: Any) -> None:
 def test_a_name_that_lies_is_called_out(run: Any, model: Any) -> None:
     path = model(name="qwen2.5-1.5b-instruct-rk3588-w8a8.rkllm")
     _, out, _ = run(path)
-    assert "warning: its file-name says platform rk3588, which the file contradicts" in out
+    assert "warning: its file name says platform rk3588, which the file contradicts" in out
 
 
 def test_full_shows_the_keys(run: Any, model: Any) -> None:

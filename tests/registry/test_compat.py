@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rkfetch.registry.compat import PAIR_RULES, Level, judge, judge_pair
+from rkfetch.registry.compat import PAIR_RULES, Level, judge_pair
+from rkfetch.registry.judge import judge
 from rkfetch.registry.model import (
     Artifact,
     Evidence,
