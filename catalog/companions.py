@@ -56,13 +56,12 @@ def companions_of(artifact: Artifact, files: Iterable[RemoteFile]) -> tuple[Comp
 
 def _role(artifact: Artifact, file: RemoteFile) -> str | None:
     name = file.path.rpartition("/")[2]
-    if bad_path(file.path):
-        return None
+    role = _ROLES.get(name)
     if name.lower().endswith(".rknn") and "vision" in file.path.lower():
         platform = guess(artifact.repo, file.path, source=artifact.source).platform
         fits = platform is not None and platform is artifact.platform
-        return "vision" if fits and _same_model(artifact, file.path) else None
-    return _ROLES.get(name)
+        role = "vision" if fits and _same_model(artifact, file.path) else None
+    return role if role is not None and bad_path(file.path) is None else None
 
 
 def _same_model(artifact: Artifact, path: str) -> bool:
