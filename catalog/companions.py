@@ -9,7 +9,7 @@ from .naming import guess
 from .sources import bad_path
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable
 
     from rkfetch.registry.model import Artifact
 
@@ -56,26 +56,15 @@ def companions_of(artifact: Artifact, files: Iterable[RemoteFile]) -> tuple[Comp
 
 def _role(artifact: Artifact, file: RemoteFile) -> str | None:
     name = file.path.rpartition("/")[2]
-    if bad_path(file.path):
-        return None
+    role = _ROLES.get(name)
     if name.lower().endswith(".rknn") and "vision" in file.path.lower():
         platform = guess(artifact.repo, file.path, source=artifact.source).platform
         fits = platform is not None and platform is artifact.platform
-        return "vision" if fits and _same_model(artifact, file.path) else None
-    return _ROLES.get(name)
+        role = "vision" if fits and _same_model(artifact, file.path) else None
+    return role if role is not None and bad_path(file.path) is None else None
 
 
 def _same_model(artifact: Artifact, path: str) -> bool:
-    """Tell whether an encoder may be this build's: of several models in a folder, each has one."""
-    encoder = guess("", path).model
-    return None in {encoder, artifact.model} or _sizes(encoder, artifact.model)
-
-
-def _sizes(encoder: str | None, model: str | None) -> bool:
-    return set(_params(encoder)) == set(_params(model))
-
-
-def _params(model: str | None) -> Iterator[float]:
-    params = guess("", f"{model}.rkllm").params_b
-    if params is not None:
-        yield params
+    """Tell whether an encoder may be this build's: beside builds of several sizes lie several."""
+    params_b = guess("", path).params_b
+    return None in {params_b, artifact.params_b} or params_b == artifact.params_b

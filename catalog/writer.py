@@ -447,7 +447,11 @@ class Writer:
             "AND attribute = :attribute AND origin = :origin AND place = :place",
             rows,
         )
-        self._table("evidence").insert_all(rows)
+        self._conn.executemany(
+            "INSERT INTO evidence (artifact_id, sha256, attribute, value, origin, place, seen) "
+            "VALUES (:artifact_id, :sha256, :attribute, :value, :origin, :place, :seen)",
+            rows,
+        )
 
     def _one_reading(
         self, row_id: int | None, sha256: str | None, fresh: list[Evidence]

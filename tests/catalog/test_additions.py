@@ -391,7 +391,7 @@ def test_a_size_tells_files_of_one_name_apart(
         ({"path": "/m/model.rkllm"}, "'model.rkllm' may be any file"),
         ({"path": "/m/Gemma-9B.rkllm"}, "no file called 'Gemma-9B.rkllm' is known"),
         ({"path": None}, "the log does not name the file"),
-        ({"path": f"/m/{'x' * 300}.rkllm"}, f"'{'x' * 300}.rkllm' may be any file"),
+        ({"path": f"/m/{'x' * 300}.rkllm"}, f"no file called '{'x' * 300}.rkllm' is known"),
         ({"path": "/m/\0.rkllm"}, "'\0.rkllm' may be any file"),
     ],
 )

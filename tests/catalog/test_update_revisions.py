@@ -186,8 +186,8 @@ def test_a_build_on_a_branch_is_resolved_fetched_and_shown(
         assert code == 0, err
         assert Path(out.strip()).read_bytes() == content
     _, out, _ = rkfetch("show", f"{reference}@rk3576")
-    assert f"revision     rk3576 ({repo.branches['rk3576'].id})" in out
-    assert "repository   0 downloads, 0 likes, licence mit, since 2026-10-01" in out
+    assert f"revision      rk3576 ({repo.branches['rk3576'].id})" in out
+    assert "repository    0 downloads, 0 likes, licence mit, since 2026-10-01" in out
     assert rkfetch("show", f"{reference}@another")[0] == 4
 
 

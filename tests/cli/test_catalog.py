@@ -255,9 +255,9 @@ def test_show_names_revision_repository_and_what_belongs_to_a_build(
     assert rkfetch("catalog", "update", "--quiet")[0] == 0
     _, out, _ = rkfetch("show", "hf:b/Qwen3-4B-rkllm/m.rkllm")
     commit = repo.branches["rk3576"].id
-    assert f"  revision     rk3576 ({commit})\n" in out
-    assert "  repository   7 downloads, 0 likes, licence mit, since 2026-10-01\n" in out
-    assert "  tokenizer    tokenizer.json, 2 B\n" in out
+    assert f"  revision      rk3576 ({commit})\n" in out
+    assert "  repository    7 downloads, 0 likes, licence mit, since 2026-10-01\n" in out
+    assert "  tokenizer     tokenizer.json, 2 B\n" in out
     assert "https://huggingface.co/b/Qwen3-4B-rkllm/blob/rk3576/README.md#L3\n" in out
     (shown,) = answer(rkfetch("show", "hf:b/Qwen3-4B-rkllm/m.rkllm", "--json"))["artifacts"]
     assert (shown["ref"], shown["revision"]) == ("rk3576", commit)

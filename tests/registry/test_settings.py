@@ -60,6 +60,8 @@ EACH: dict[str, tuple[str, Any]] = {
     "driver": ("0.9.8", "0.9.8"),
     "memory": ("8G", "8G"),
     "context": ("4096", 4096),
+    "update_budget": ("50M", "50M"),
+    "update_within": ("10m", "10m"),
 }
 
 
