@@ -9,6 +9,9 @@ from urllib.parse import urlsplit
 
 from .errors import UsageError
 
+MODELSCOPE = "https://www.modelscope.cn"
+"""ModelScope in China; its international site is https://www.modelscope.ai."""
+
 
 def endpoint() -> str:
     """Return the Hub's base URL without a slash at its end: ``HF_ENDPOINT``, else huggingface.co.
@@ -44,8 +47,20 @@ def mirrors() -> list[str]:
 
 
 def modelscope_endpoint() -> str:
-    """Return ModelScope's base URL: ``RKFETCH_MODELSCOPE_ENDPOINT``, else www.modelscope.cn."""
-    return _base_url("RKFETCH_MODELSCOPE_ENDPOINT", "https://www.modelscope.cn")
+    """Return ModelScope's base URL, as its own client finds it.
+
+    ``MODELSCOPE_ENDPOINT``, else ``MODELSCOPE_DOMAIN`` (the older name of it), else
+    www.modelscope.cn. Both may be a bare host, which is asked over TLS.
+
+    Raises:
+        UsageError: it is no http(s) URL, or holds a password.
+    """
+    for variable in ("MODELSCOPE_ENDPOINT", "MODELSCOPE_DOMAIN"):
+        url = os.environ.get(variable, "").strip()
+        if url:
+            url = url if "://" in url else f"https://{url}"
+            return _checked(variable, url, MODELSCOPE)
+    return MODELSCOPE
 
 
 def _base_url(variable: str, default: str) -> str:

@@ -30,7 +30,8 @@ def own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Point every place that rkfetch or huggingface_hub writes to into the test's folder."""
     home = tmp_path / "home"
     home.mkdir()
-    for name in ("HF_ENDPOINT", "HF_TOKEN", "HF_HUB_OFFLINE", "RKFETCH_DEBUG"):
+    hubs = ("HF_ENDPOINT", "HF_TOKEN", "HF_HUB_OFFLINE", "MODELSCOPE_ENDPOINT", "MODELSCOPE_DOMAIN")
+    for name in (*hubs, "RKFETCH_DEBUG"):
         monkeypatch.delenv(name, raising=False)
     # What is printed is compared: it must not depend on the terminal that the tests run in.
     monkeypatch.setenv("COLUMNS", "100")
