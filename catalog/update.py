@@ -23,6 +23,7 @@ from rkfetch.registry.errors import (
 )
 from rkfetch.registry.model import Artifact, settle
 
+from . import border
 from .database import Catalog, Companion
 from .naming import guess
 from .probe import note, read_remote
@@ -155,9 +156,12 @@ class _Update:
 
         add(self._source.listings())
         known = self._catalog.open_repositories(self._source.name)
-        owners = {repo.partition("/")[0] for repo in known if repo.casefold() not in found}
+        missing = {repo.casefold(): repo for repo in known if repo.casefold() not in found}
+        owners = {repo.partition("/")[0] for repo in missing.values()}
         for owner in sorted(owners):
-            add(self._source.listings_of(owner))
+            # Of a listing without the names of files, only what was looked for is of interest.
+            listings = self._source.listings_of(owner)
+            add(i for i in listings if i.builds or i.repository.repo.casefold() in missing)
         for what, why in self._source.left_out:
             self._skip(what, why)
         self._report.listed = len(found)
@@ -286,7 +290,7 @@ class _Update:
                 source=repository.source,
                 repo=repository.repo,
                 path=file.path,
-                revision=repository.sha,
+                revision=file.revision or border.commit(repository.sha),
                 size_bytes=file.size_bytes,
                 sha256=file.sha256,
                 attributes=settle(replace(e, seen=self._started) for e in found.evidence),

@@ -55,7 +55,7 @@ class Repository:
     source: str
     repo: str
     sha: str | None = None
-    """The commit that the listing was made from."""
+    """The commit that the listing was made from, or whatever else changes with it."""
     modified: str | None = None
     gated: bool = False
     downloads: int | None = None

@@ -1,4 +1,4 @@
-"""``rkfetch search``, ``show`` and ``catalog status|update|guess``: what is known, and how."""
+"""``rkfetch search``, ``show`` and ``catalog status|guess``: what is known, and how."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from rkfetch.registry.errors import OfflineError, UnknownModelError, UsageError
+from rkfetch.registry.errors import UnknownModelError, UsageError
 from rkfetch.registry.model import Availability, Platform, Quant
 
 from . import options  # noqa: TC001 - typer reads the annotations
 from .answers import artifact_json, attributes_json
-from .catalog_words import artifact_lines, guess_lines, result_lines, status_lines, update_lines
+from .catalog_words import artifact_lines, guess_lines, result_lines, status_lines
 from .opening import open_catalog
 from .output import emit, emit_json, safe, say
 
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
     from rkfetch.catalog.database import Catalog, CatalogStatus
     from rkfetch.catalog.naming import Guess
-    from rkfetch.catalog.update import Report
     from rkfetch.registry.compat import Level
     from rkfetch.registry.model import Artifact
     from rkfetch.registry.versions import Version
@@ -265,57 +264,6 @@ def _status_json(status: CatalogStatus) -> dict[str, Any]:
             for source in status.sources
         ],
         "notices": list(status.notices),
-    }
-
-
-def update_command(
-    *,
-    offline: options.OfflineOption = False,
-    as_json: options.JsonOption = False,
-    quiet: options.QuietOption = False,
-) -> None:
-    """Bring the catalog up to date with Hugging Face (or the mirror that HF_ENDPOINT names).
-
-    Only repositories that changed are asked for, and only headers that nobody has read yet are
-    read, some kilobytes each. Interrupted, the same command goes on where it was.
-    """
-    if offline:
-        raise OfflineError(
-            "the catalog was not updated: the network is switched off",
-            cause=["--offline, RKFETCH_OFFLINE or HF_HUB_OFFLINE is set"],
-            hint="`rkfetch catalog status` shows how old it is",
-        )
-    from rkfetch.catalog.sources.huggingface import HuggingFace
-    from rkfetch.catalog.update import Observer, update
-    from rkfetch.registry.http import Http
-    from rkfetch.registry.hub import hub_token
-
-    from .catalog_progress import Talk
-
-    observer: Observer = Observer() if quiet else Talk()
-    with (
-        Http(token=hub_token()) as http,
-        HuggingFace(http, waiting=observer.waiting) as source,
-    ):
-        report = update(source, http, observer=observer)
-    if as_json:
-        emit_json({"status": "ok", **_report_json(report)})
-    elif not quiet:
-        for line in update_lines(report):
-            say(line)
-
-
-def _report_json(report: Report) -> dict[str, Any]:
-    return {
-        "source": report.source,
-        "listed": report.listed,
-        "unchanged": report.unchanged,
-        "changed": report.changed,
-        "gone": report.gone,
-        "builds": report.builds,
-        "probed": report.probed,
-        "unread": report.unread,
-        "skipped": [{"what": what, "why": why} for what, why in report.skipped],
     }
 
 

@@ -17,7 +17,7 @@ from rkfetch.catalog.writer import Repository
 from rkfetch.registry.failures import TransientError
 from rkfetch.registry.hub import endpoint, resolve_url
 
-from . import Details, Listing, RemoteFile, is_build
+from . import Details, Entry, Listing, RemoteFile, is_build, listed
 from .hub_client import (
     EndlessError,
     MissingError,
@@ -248,3 +248,10 @@ def _repository(info: ModelInfo) -> Repository:
         likes=border.count(info.likes),
         tags=tuple(tag for tag in tags[:MOST_TAGS] if border.text(tag)),
     )
+
+
+ENTRY = Entry(
+    name=NAME,
+    summary="Hugging Face, or the mirror that HF_ENDPOINT names",
+    update=listed(HuggingFace),
+)

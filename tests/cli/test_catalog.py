@@ -197,14 +197,16 @@ def test_guess_wants_pairs(rkfetch: Rkfetch) -> None:
 def hub(monkeypatch: pytest.MonkeyPatch) -> Any:
     with Hub() as hub:
         monkeypatch.setenv("HF_ENDPOINT", hub.endpoint)
+        monkeypatch.setenv("MODELSCOPE_ENDPOINT", hub.modelscope.url)
         hub.add_repo("HanzoHuang/Qwen3-1.7B-RKLLM").add_file(FILE, rkllm_bytes())
         yield hub
 
 
 def test_update_reports_what_it_did(rkfetch: Rkfetch, hub: Hub) -> None:
-    value = answer(rkfetch("catalog", "update", "--json"))
+    value = answer(rkfetch("catalog", "update", "huggingface", "--json"))
     assert value["status"] == "ok"
-    assert (value["listed"], value["changed"], value["builds"], value["probed"]) == (1, 1, 1, 1)
+    (done,) = value["sources"]
+    assert (done["listed"], done["changed"], done["builds"], done["probed"]) == (1, 1, 1, 1)
     code, out, err = rkfetch("catalog", "update")
     assert (code, out) == (0, "")
     assert "huggingface: 1 repositories listed, 1 unchanged, 0 read with 0 builds, 0 gone" in err
