@@ -19,8 +19,15 @@ from .families import ModelName, read_model
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-_SOURCES = {"hf": "huggingface", "huggingface": "huggingface", "modelscope": "modelscope"}
-_FILE_SYNTAX = "hf:OWNER/REPO/PATH.rkllm[@REVISION]"
+_SOURCES = {
+    "hf": "huggingface",
+    "huggingface": "huggingface",
+    "ms": "modelscope",
+    "modelscope": "modelscope",
+}
+SCHEMES = {source: prefix for prefix, source in reversed(_SOURCES.items())}
+"""How a file of a source is named exactly: its shortest prefix."""
+_FILE_SYNTAX = "hf:OWNER/REPO/PATH.rkllm[@REVISION], or ms: for ModelScope"
 _CONTROL = re.compile(
     r"[\x00-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff]"
 )
@@ -102,8 +109,10 @@ def _from_address(text: str) -> FileReference:
     # Some clients encode the slashes of the path too.
     parts = unquote(address.path).strip("/").split("/")
     source = "modelscope" if "modelscope" in host else "huggingface"
-    if source == "modelscope" and parts[:1] == ["models"]:
-        parts = parts[1:]
+    if parts[0] == "models":  # no owner on Hugging Face is called so
+        source, parts = "modelscope", parts[1:]
+        if parts[2:4] == ["file", "view"]:  # the page of a file
+            parts[2:4] = ["blob"]
     if len(parts) < 5 or parts[2] not in {"resolve", "blob"}:
         raise UsageError(
             f"'{text}' is not the address of a file in a repository",

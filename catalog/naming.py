@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 
 
 _SUFFIX = re.compile(r"\.rkllm(?:\.part[-_.]?\w{1,4})?$", re.IGNORECASE)
+_PAGE = "https://huggingface.co"
+_PAGES = {"modelscope": "https://www.modelscope.cn/models"}
+"""Where a source shows its repositories, by its name; else at `_PAGE`."""
 _DEEPEST = 8
 """Folders that are read, from the file upwards."""
 
@@ -79,7 +82,7 @@ def guess(
     """
     parts = [(name, Origin.FILE_NAME) for name in _file_names(path)]
     parts += [(name, Origin.REPO_NAME) for name in _repo_names(repo, source)]
-    said = [*_said_by_names(parts), *_said_by_card(repo, card)]
+    said = [*_said_by_names(parts), *_said_by_card(f"{_PAGES.get(source, _PAGE)}/{repo}", card)]
     model = _model([(name.model, origin) for name, origin in parts], card)
     evidence = [Evidence(attribute=a, value=v, origin=o, place=p) for a, v, o, p in said]
     if model is not None:
@@ -171,10 +174,9 @@ def _said_by_names(parts: Iterable[tuple[Name, Origin]]) -> Iterator[_Said]:
                 yield attribute, value, origin, name.text
 
 
-def _said_by_card(repo: str, card: CardFacts | None) -> Iterator[_Said]:
+def _said_by_card(place: str, card: CardFacts | None) -> Iterator[_Said]:
     if card is None:
         return
-    place = f"https://huggingface.co/{repo}"
     toolkit = as_version(card.toolkit) if card.toolkit else toolkit_in_text(card.text)
     if toolkit is not None:
         yield "toolkit", str(toolkit), Origin.CARD, place

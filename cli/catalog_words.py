@@ -26,7 +26,6 @@ _STATES = {
     Availability.GONE: "gone",
     Availability.REJECTED: "rejected",
 }
-_SCHEMES = {"huggingface": "hf"}
 
 
 def result_lines(results: Sequence[tuple[Artifact, Level | None]]) -> Iterator[str]:
@@ -86,7 +85,9 @@ def _fitting(name: str, used: int) -> str:
 
 def artifact_lines(artifact: Artifact, companions: Sequence[Companion]) -> Iterator[str]:
     """Show one build with all its evidence, the strongest first."""
-    scheme = _SCHEMES.get(artifact.source, artifact.source)
+    from rkfetch.catalog.models import SCHEMES
+
+    scheme = SCHEMES.get(artifact.source, artifact.source)
     yield safe(f"{scheme}:{artifact.name}", limit=2000)
     traits = [artifact.availability.value]
     traits += [human_bytes(artifact.size_bytes)] if artifact.size_bytes is not None else []

@@ -270,9 +270,11 @@ def resolve_command(question: Question, *, quiet: options.QuietOption = False) -
 
 def address(answer: Answer) -> str:
     """Return the reference that names the chosen file exactly."""
+    from rkfetch.catalog.models import SCHEMES
+
     assert answer.choice is not None  # the caller has required it
     artifact = answer.choice.artifact
-    prefix = "hf" if artifact.source == "huggingface" else artifact.source
+    prefix = SCHEMES.get(artifact.source, artifact.source)
     return safe(f"{prefix}:{artifact.repo}/{artifact.path}", limit=2000)
 
 

@@ -124,7 +124,7 @@ def test_a_signed_address_that_has_expired_is_asked_for_anew(hub: Hub, store: St
 
 @pytest.mark.parametrize("repo", [REPO, "nobody/nothing"])
 def test_a_file_that_is_not_there_is_said_to_be_missing(hub: Hub, repo: str) -> None:
-    with quick_http() as http, pytest.raises(UnknownModelError, match="has no file no.rkllm"):
+    with quick_http() as http, pytest.raises(UnknownModelError, match=r"has no file no\.rkllm"):
         locate(http, artifact(repo=repo, path="no.rkllm"))
 
 
