@@ -29,7 +29,7 @@ from .naming import guess
 from .writer import READ, VERIFIED
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from rkfetch.registry.model import Target
     from rkfetch.registry.resolve import Candidate, Resolution
@@ -109,10 +109,12 @@ def answer(
     *,
     policy: Policy | None = None,
     prober: Prober | None = None,
+    is_here: Callable[[Artifact], bool] | None = None,
 ) -> Answer:
     """Find and judge every build that ``text`` may mean.
 
-    ``prober`` is None offline: unknown builds then stay unknown.
+    ``prober`` is None offline: unknown builds then stay unknown. ``is_here`` tells which builds
+    are on this machine, so that it does not matter whether they could be downloaded.
 
     Raises:
         UsageError: ``text`` is no reference.
@@ -129,6 +131,7 @@ def answer(
     else:
         names = _models(catalog, reference)
         artifacts, model = catalog.candidates(names), names[0]
+    artifacts = [_to_be_had(artifact, is_here) for artifact in artifacts]
     resolution = resolve(artifacts, target, policy=rules, measured=measured_memory)
     unread = None
     if prober is not None:
@@ -147,6 +150,14 @@ def answer(
         unread=unread,
         offline=prober is None,
     )
+
+
+def _to_be_had(artifact: Artifact, is_here: Callable[[Artifact], bool] | None) -> Artifact:
+    """Return a build as it can be had: what a person has fetched by hand needs no download."""
+    by_hand = artifact.availability is Availability.MANUAL
+    if by_hand and is_here is not None and is_here(artifact):
+        return replace(artifact, availability=Availability.LISTED, note=None)
+    return artifact
 
 
 def _models(catalog: Catalog, reference: Reference) -> Sequence[str]:

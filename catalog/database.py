@@ -134,6 +134,10 @@ class Catalog:
         """Return every place where this content is known to lie or to have lain."""
         return self._artifacts("sha256 = ?", (sha256.lower(),))
 
+    def by_hand(self) -> list[Artifact]:
+        """Return every named file that only a person can fetch."""
+        return self._artifacts("availability = 'manual' AND path <> ''", ())
+
     def by_ids(self, ids: Sequence[int]) -> list[Artifact]:
         """Return artifacts by their row numbers, in the order of these."""
         found = dict(self._with_ids(*_any_of("id", ids))) if ids else {}
