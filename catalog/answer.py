@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from rkfetch.registry.compat import Level
@@ -19,13 +20,14 @@ from rkfetch.registry.errors import (
     OfflineError,
     UnknownModelError,
 )
-from rkfetch.registry.model import Artifact, Availability, settle
+from rkfetch.registry.model import LOCAL, Artifact, Availability, settle
 from rkfetch.registry.refuse import refuse
 from rkfetch.registry.resolve import Policy, resolve
 
 from .measured import measured_memory
 from .models import hub_id, known_model, match, parse_reference, suggest
 from .naming import guess
+from .sources.folder import at_hand, file_at
 from .writer import READ, VERIFIED
 
 if TYPE_CHECKING:
@@ -153,7 +155,9 @@ def answer(
 
 
 def _to_be_had(artifact: Artifact, is_here: Callable[[Artifact], bool] | None) -> Artifact:
-    """Return a build as it can be had: what a person has fetched by hand needs no download."""
+    """Return a build as it can be had: what is on this machine needs no download."""
+    if artifact.is_local:
+        return at_hand(artifact)
     by_hand = artifact.availability is Availability.MANUAL
     if by_hand and is_here is not None and is_here(artifact):
         return replace(artifact, availability=Availability.LISTED, note=None)
@@ -185,9 +189,16 @@ def _models(catalog: Catalog, reference: Reference) -> Sequence[str]:
     )
 
 
+def row_of(catalog: Catalog, file: FileReference) -> Artifact | None:
+    """Return the catalog's row for a file named exactly; None if it has none."""
+    if file.source == LOCAL:
+        return file_at(catalog, Path(file.repo, file.path))
+    return catalog.artifact(file.source, file.repo, file.path)
+
+
 def _exact_file(catalog: Catalog, file: FileReference) -> Artifact:
     """Return the catalog's row for a file named exactly, or what its name alone tells."""
-    known = catalog.artifact(file.source, file.repo, file.path)
+    known = row_of(catalog, file)
     if known is not None and file.revision in {None, known.revision}:
         # Who names a file exactly may have it again, whatever became of it.
         if known.availability is not Availability.LISTED:

@@ -15,7 +15,7 @@ from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
 from rkfetch.registry.errors import IntegrityError
-from rkfetch.registry.model import Artifact, Availability, Evidence, Origin, settle
+from rkfetch.registry.model import LOCAL, Artifact, Availability, Evidence, Origin, settle
 
 from . import border
 from .files import catalog_path, open_file, snapshot_date
@@ -171,6 +171,11 @@ class Catalog:
         rows = self._rows("SELECT repo, sha FROM repositories WHERE source = ?", (source,))
         return {str(row["repo"]).casefold(): row["sha"] for row in rows}
 
+    def repositories(self, source: str) -> list[str]:
+        """Return the repositories that were listed of a source."""
+        rows = self._rows("SELECT repo FROM repositories WHERE source = ?", (source,))
+        return [str(row["repo"]) for row in rows]
+
     def open_repositories(self, source: str) -> set[str]:
         """Return the repositories that are believed to hold builds now."""
         rows = self._rows(
@@ -213,7 +218,8 @@ class Catalog:
     def as_of(self) -> datetime | None:
         """Return the day up to which the catalog knows of uploads: snapshot or last update."""
         known = [snapshot_date(self._conn)]
-        known += self._pairs("SELECT key, value FROM meta WHERE key LIKE 'updated:%'").values()
+        updates = self._pairs("SELECT key, value FROM meta WHERE key LIKE 'updated:%'")
+        known += [value for key, value in updates.items() if key != f"updated:{LOCAL}"]
         days = [day for text in known if text and (day := _day(text))]
         return max(days, default=None)
 

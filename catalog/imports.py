@@ -107,7 +107,7 @@ def _upload(catalog: Catalog, sha256: str) -> Recognised | None:
     places = [a for a in catalog.by_sha256(sha256) if a.path]
     if not places:
         return None
-    best = min(places, key=lambda a: (_BEST_FIRST.index(a.availability), not a.curated))
+    best = min(places, key=lambda a: (a.is_local, _BEST_FIRST.index(a.availability), not a.curated))
     return Recognised(artifact=best, by="sha256")
 
 

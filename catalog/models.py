@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
 from rkfetch.registry.errors import UsageError
-from rkfetch.registry.model import Quant
+from rkfetch.registry.model import LOCAL, Quant
 
 from .families import ModelName, read_model
 
@@ -36,7 +36,7 @@ _REVISION = re.compile(r"[A-Za-z0-9][\w.-]*(?:/[A-Za-z0-9][\w.-]*)*", re.ASCII)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FileReference:
-    """One file, named exactly."""
+    """One file, named exactly; of one of this machine, ``repo`` is the folder that it lies in."""
 
     source: str
     repo: str
@@ -71,6 +71,12 @@ def parse_reference(text: str) -> Reference:
     if text.startswith(("http://", "https://")):
         return Reference(text=text, model=None, file=_from_address(text))
     prefix, colon, rest = text.partition(":")
+    if colon and prefix.lower() == LOCAL:
+        folder, _, name = rest.rpartition("/")
+        if not folder.startswith("/") or not name.lower().endswith(".rkllm"):
+            raise UsageError(f"{rest!r} is not the whole path of a .rkllm file")
+        file = FileReference(source=LOCAL, repo=folder, path=name)
+        return Reference(text=text, model=None, file=file)
     if colon and prefix.lower() in _SOURCES:
         return Reference(
             text=text, model=None, file=_from_short_form(_SOURCES[prefix.lower()], rest)

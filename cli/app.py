@@ -35,6 +35,7 @@ GROUPS = {
     "catalog": {
         "status": ("catalog", "status_command", "Show how old the catalog is, and its sources."),
         "update": ("update", "update_command", "Look for new uploads where there are any."),
+        "scan": ("scan", "scan_command", "Know the models in folders of this machine."),
         "guess": ("catalog", "guess_command", "Tell what names alone say."),
     }
 }

@@ -88,7 +88,7 @@ def search_command(
         judged = list(_judged(found, version))
         near = [] if judged else _near(text, catalog)
     if as_json:
-        results = [_result_json(artifact, level) for artifact, level in judged[:limit]]
+        results = [result_json(artifact, level) for artifact, level in judged[:limit]]
         emit_json({"query": text, "results": results, "matches": len(judged), "did_you_mean": near})
         return
     for line in result_lines(judged[:limit]):
@@ -126,7 +126,8 @@ def _near(text: str, catalog: Catalog) -> list[str]:
     return list(suggest(text, catalog.models()))
 
 
-def _result_json(artifact: Artifact, level: Level | None) -> dict[str, Any]:
+def result_json(artifact: Artifact, level: Level | None) -> dict[str, Any]:
+    """Return one build that was found."""
     return {
         **artifact_json(artifact),
         "model": artifact.model,
@@ -180,11 +181,12 @@ def _referred(catalog: Catalog, text: str) -> Sequence[Artifact]:
         UsageError: it is no reference.
         UnknownModelError: the catalog has nothing of that name.
     """
+    from rkfetch.catalog.answer import row_of
     from rkfetch.catalog.models import match, parse_reference
 
     reference = parse_reference(text)
     if reference.file is not None:
-        found = catalog.artifact(reference.file.source, reference.file.repo, reference.file.path)
+        found = row_of(catalog, reference.file)
         if found is None:
             raise UnknownModelError(
                 f"the catalog has no {text}",

@@ -136,9 +136,12 @@ def _all_failed(failed: Sequence[tuple[Entry, RkfetchError]], count: int) -> Rkf
 def _json(entry: Entry, result: Report | RkfetchError) -> dict[str, Any]:
     if isinstance(result, RkfetchError):
         return {"source": entry.name, "status": "error", "error": error_json(result)}
+    return {"source": entry.name, "status": "ok", **report_json(result)}
+
+
+def report_json(result: Report) -> dict[str, Any]:
+    """Return what an update of a source did."""
     return {
-        "source": entry.name,
-        "status": "ok",
         "listed": result.listed,
         "unchanged": result.unchanged,
         "changed": result.changed,

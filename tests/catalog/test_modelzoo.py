@@ -164,9 +164,10 @@ def test_a_file_called_like_a_known_one_with_another_digest_is_warned_of(tmp_pat
     damaged.write_bytes(content)
     found = looked_at(damaged)
     assert found.recognised_by is None
-    assert found.contradictions == (
+    (note,) = found.contradictions
+    assert note == (
         f"it is called like {FOLDER}/{NAME} of modelzoo, which has another SHA-256 ({sha256(W4)}): "
-        "it is another version of that, or damaged",
+        "it is another version of that, or damaged"
     )
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import pytest
 
-from hub.server import Hub
+from hub.server import Fault, Hub
 from rkfetch.catalog.database import catalog_path
 from rkfetch.catalog.writer import Writer
 from rkfetch.cli.main import main
@@ -222,3 +222,29 @@ def test_update_offline_ends_with_11(
     assert code == 11
     assert err.startswith("error: the catalog was not updated: the network is switched off\n")
     assert hub.requests == []
+
+
+def test_a_failing_source_does_not_keep_the_others(
+    rkfetch: Rkfetch, hub: Hub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hub.break_it(Fault(origin="modelscope", path="/openapi/*", status=404, body=b"not here"))
+    code, out, err = rkfetch("catalog", "update", "--json")
+    assert code == 6
+    value = json.loads(out)
+    done = {source["source"]: source["status"] for source in value["sources"]}
+    assert done["modelscope"] == "error"
+    assert done["huggingface"] == "ok"
+    assert value["error"]["message"] == "1 of 4 sources could not be updated: modelscope"
+    assert "modelscope: http" in err
+    status = answer(rkfetch("catalog", "status", "--json"))
+    updated = {s["source"]: s["updated"] for s in status["sources"]}
+    assert updated["huggingface"] is not None
+    assert updated["modelscope"] is None
+
+
+def test_only_the_sources_that_are_named_are_asked(rkfetch: Rkfetch, hub: Hub) -> None:
+    assert rkfetch("catalog", "update", "modelscope", "--quiet") == (0, "", "")
+    assert {seen.origin for seen in hub.requests} == {"modelscope"}
+    code, _, err = rkfetch("catalog", "update", "modelscop")
+    assert code == 2
+    assert err.startswith("error: there is no source 'modelscop'\n")
