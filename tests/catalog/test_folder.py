@@ -7,7 +7,7 @@ import json
 import os
 import shutil
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -18,31 +18,16 @@ from rkfetch.catalog.sources import folder as source
 from rkfetch.catalog.sources.folder import scan
 from rkfetch.catalog.update import Observer
 from rkfetch.catalog.writer import VERIFIED
-from rkfetch.cli.main import main
 from rkfetch.registry.model import LOCAL, Availability, Origin
 from rkllm_files import rkllm_bytes
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
+    from conftest import Rkfetch
     from rkfetch.catalog.update import Report
     from rkfetch.registry.model import Artifact
 
-Rkfetch: TypeAlias = "Callable[..., tuple[int, str, str]]"
 NAME = "Qwen2.5-1.5B-Instruct/model_w4a16_rk3576.rkllm"
 QUESTION = ("qwen2.5-1.5b", "--platform", "rk3576", "--runtime", "1.2.3", "--offline")
-
-
-@pytest.fixture
-def rkfetch(capsys: pytest.CaptureFixture[str]) -> Rkfetch:
-    def run(*args: str) -> tuple[int, str, str]:
-        with pytest.raises(SystemExit) as stopped:
-            main(args)
-        said = capsys.readouterr()
-        assert isinstance(stopped.value.code, int)
-        return stopped.value.code, said.out, said.err
-
-    return run
 
 
 @pytest.fixture

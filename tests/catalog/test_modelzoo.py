@@ -9,24 +9,21 @@ import hashlib
 import json
 import shutil
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from rkfetch.catalog.database import Catalog
 from rkfetch.catalog.imports import provenance
 from rkfetch.catalog.writer import VERIFIED, Writer
-from rkfetch.cli.main import main
 from rkfetch.registry.model import Artifact, Availability, Evidence, Origin, settle
 from rkfetch.registry.rkllm_read import read_file
 from rkllm_files import rkllm_bytes
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
+    from conftest import Rkfetch
     from rkfetch.catalog.imports import Provenance
 
-Rkfetch: TypeAlias = "Callable[..., tuple[int, str, str]]"
 SAMPLES = Path(__file__).parents[1] / "data" / "samples"
 W4 = SAMPLES / "rkllm-1.0.1_qwen2_w4a16_rk3576.rkllm"
 W8_3576 = SAMPLES / "rkllm-1.0.1_qwen2_w8a8_rk3576.rkllm"
@@ -34,18 +31,6 @@ W8_3588 = SAMPLES / "rkllm-1.0.1_qwen2_w8a8_rk3588.rkllm"
 """The same but for one byte, and so of the same size."""
 FOLDER = "rkllm_model_zoo/1.0.1/RK3576/Qwen_Demo"
 NAME = "Qwen1.5-0.5B-Chat_w4a16_rk3576.rkllm"
-
-
-@pytest.fixture
-def rkfetch(capsys: pytest.CaptureFixture[str]) -> Rkfetch:
-    def run(*args: str) -> tuple[int, str, str]:
-        with pytest.raises(SystemExit) as stopped:
-            main(args)
-        said = capsys.readouterr()
-        assert isinstance(stopped.value.code, int)
-        return stopped.value.code, said.out, said.err
-
-    return run
 
 
 def known(path: str = NAME, *, repo: str = FOLDER, size: int | None = None, **said: str) -> None:

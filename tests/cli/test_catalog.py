@@ -5,36 +5,20 @@ from __future__ import annotations
 import io
 import json
 import sys
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from hub.server import Fault, Hub
 from rkfetch.catalog.database import catalog_path
 from rkfetch.catalog.writer import Writer
-from rkfetch.cli.main import main
 from rkfetch.registry.model import Artifact, Evidence, Origin, settle
 from rkllm_files import rkllm_bytes
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from conftest import Rkfetch
 
-Rkfetch: TypeAlias = "Callable[..., tuple[int, str, str]]"
 FILE = "RK3576/Qwen3-1.7B_RK3576_w4a16.rkllm"
-
-
-@pytest.fixture
-def rkfetch(capsys: pytest.CaptureFixture[str]) -> Rkfetch:
-    """Run the command line; give its exit code, stdout and stderr."""
-
-    def run(*args: str) -> tuple[int, str, str]:
-        with pytest.raises(SystemExit) as stopped:
-            main(args)
-        said = capsys.readouterr()
-        assert isinstance(stopped.value.code, int)
-        return stopped.value.code, said.out, said.err
-
-    return run
 
 
 def answer(result: tuple[int, str, str]) -> dict[str, Any]:
