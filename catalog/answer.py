@@ -197,13 +197,22 @@ def row_of(catalog: Catalog, file: FileReference) -> Artifact | None:
 
 
 def _exact_file(catalog: Catalog, file: FileReference) -> Artifact:
-    """Return the catalog's row for a file named exactly, or what its name alone tells."""
+    """Return the catalog's row for a file named exactly, or what its name alone tells.
+
+    Raises:
+        UnknownModelError: it is a file of this machine that no scan has seen.
+    """
     known = row_of(catalog, file)
     if known is not None and file.revision in {None, known.revision}:
         # Who names a file exactly may have it again, whatever became of it.
         if known.availability is not Availability.LISTED:
             known = replace(known, availability=Availability.LISTED, note=None)
         return known
+    if file.source == LOCAL:
+        raise UnknownModelError(
+            f"{file.repo}/{file.path} was not seen by a scan",
+            hint=f"`rkfetch catalog scan {file.repo}`; or `rkfetch import` takes a file at once",
+        )
     return Artifact(
         source=file.source,
         repo=file.repo,

@@ -110,7 +110,8 @@ def _update(
         if not (quiet or is_alone):
             say(f"{entry.name}: {safe(error.message)}")
         return error
-    if not (quiet or as_json):
+    is_worth_a_word = entry.is_online or report.listed
+    if is_worth_a_word and not (quiet or as_json):
         for line in update_lines(report):
             say(line)
     return report

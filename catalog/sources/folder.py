@@ -201,7 +201,8 @@ class _Scan:
         for path in files_below(self._folder, store=Store(home()), unreadable=skip):
             if not is_build(path.name):
                 name = path.relative_to(self._folder).as_posix()
-                self._encoders.append(RemoteFile(path=name, size_bytes=path.stat().st_size))
+                with suppress(OSError):
+                    self._encoders.append(RemoteFile(path=name, size_bytes=path.stat().st_size))
             elif (artifact := self._file(path)) is not None:
                 yield artifact
         for artifact in self._known.values():
@@ -240,6 +241,10 @@ class _Scan:
         if self._digest is not None:
             with disk_errors(path):
                 sha256 = self._digest(path)
+        with disk_errors(path):
+            if _stamp(path.stat()) != stamp:
+                self._skip(str(path), "it is being written to")
+                return None
         self._changed = True
         place = VERIFIED if sha256 else str(path)
         header = facts_evidence(facts, place=place, seen=self._started)
@@ -277,6 +282,8 @@ def _named(folder: Path, name: str) -> list[Evidence]:
 
 def _base_model(modelfile: Path) -> str | None:
     """Return the model that rkllama's file beside a model names."""
+    if not modelfile.is_file():  # a named pipe would be waited for
+        return None
     try:
         with modelfile.open("rb") as file:
             text = file.read(_LARGEST_MODELFILE).decode("utf-8", "replace")

@@ -164,6 +164,24 @@ def test_nothing_is_hashed_unless_that_is_asked_for(usb: Path) -> None:
     assert rows()[NAME].sha256 is None
 
 
+def test_a_file_that_is_written_to_while_it_is_hashed_is_left_for_the_next_scan(
+    usb: Path,
+) -> None:
+    def digest(path: Path) -> str:
+        with path.open("ab") as file:
+            file.write(b"more")
+        return "a" * 64
+
+    report = look(usb, digest=digest)
+    assert report.skipped == [(str(usb / NAME), "it is being written to")]
+    assert rows() == {}
+
+
+def test_a_pipe_in_place_of_a_modelfile_is_not_waited_for(usb: Path) -> None:
+    os.mkfifo((usb / NAME).parent / "Modelfile")
+    assert look(usb).builds == 1
+
+
 def test_the_model_that_rkllama_notes_beside_a_file_is_believed(tmp_path: Path) -> None:
     put(tmp_path / "RKLLAMA", "models/mine/x.rkllm")
     modelfile = 'FROM="x.rkllm"\nHUGGINGFACE_PATH="google/gemma-3-4b-it"\nTEMPERATURE=0.7\n'
@@ -212,6 +230,8 @@ def test_it_can_be_named_exactly(usb: Path, rkfetch: Rkfetch) -> None:
     code, out, _ = rkfetch("show", reference)
     assert (code, out.splitlines()[0]) == (0, reference)
     assert rkfetch("show", "folder:/nowhere/x.rkllm")[0] == 4
+    code, _, err = rkfetch("fetch", "folder:/nowhere/x.rkllm", *QUESTION[1:])
+    assert (code, "`rkfetch catalog scan /nowhere`" in err) == (4, True)
     assert rkfetch("show", "folder:x.rkllm")[0] == 2
 
 
