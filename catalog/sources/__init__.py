@@ -5,10 +5,8 @@ A source is one module of this package that has an ``ENTRY``. Nothing else lists
 
 from __future__ import annotations
 
-import pkgutil
 import unicodedata
 from dataclasses import dataclass
-from importlib import import_module
 from typing import TYPE_CHECKING, Protocol
 
 from rkfetch.registry.errors import UsageError
@@ -56,6 +54,9 @@ class Entry:
 
 def entries() -> dict[str, Entry]:
     """Return every source that there is, by name, in the order of the names."""
+    import pkgutil
+    from importlib import import_module
+
     names = sorted(module.name for module in pkgutil.iter_modules(__path__))
     modules = [import_module(f"{__name__}.{name}") for name in names]
     found = [module.ENTRY for module in modules if hasattr(module, "ENTRY")]
