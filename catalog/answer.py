@@ -193,7 +193,7 @@ def row_of(catalog: Catalog, file: FileReference) -> Artifact | None:
     """Return the catalog's row for a file named exactly; None if it has none."""
     if file.source == LOCAL:
         return file_at(catalog, Path(file.repo, file.path))
-    return catalog.artifact(file.source, file.repo, file.path)
+    return catalog.artifact(file.source, file.repo, file.path, file.revision)
 
 
 def _exact_file(catalog: Catalog, file: FileReference) -> Artifact:
@@ -203,7 +203,7 @@ def _exact_file(catalog: Catalog, file: FileReference) -> Artifact:
         UnknownModelError: it is a file of this machine that no scan has seen.
     """
     known = row_of(catalog, file)
-    if known is not None and file.revision in {None, known.revision}:
+    if known is not None:
         # Who names a file exactly may have it again, whatever became of it.
         if known.availability is not Availability.LISTED:
             known = replace(known, availability=Availability.LISTED, note=None)
@@ -218,6 +218,7 @@ def _exact_file(catalog: Catalog, file: FileReference) -> Artifact:
         repo=file.repo,
         path=file.path,
         revision=file.revision,
+        ref=file.revision,
         attributes=settle(guess(file.repo, file.path, source=file.source).evidence),
     )
 

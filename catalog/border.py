@@ -21,6 +21,7 @@ LONGEST_TEXT = 1024
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 _USER = re.compile(r"(?<=://)[^/?#]*@")
+_REVISION = re.compile(r"[A-Za-z0-9][\w.-]*(?:/[A-Za-z0-9][\w.-]*)*", re.ASCII)
 _LARGEST = (1 << 63) - 1
 """What SQLite can hold."""
 
@@ -34,6 +35,12 @@ def digest(value: object) -> str | None:
 def commit(value: object) -> str | None:
     """Read a commit in hexadecimal."""
     return value if isinstance(value, str) and _COMMIT.fullmatch(value) else None
+
+
+def ref(value: object) -> str | None:
+    """Read the name of a branch or a tag."""
+    text = value if isinstance(value, str) and len(value) <= LONGEST_TEXT else ""
+    return text if _REVISION.fullmatch(text) and ".." not in text else None
 
 
 def count(value: object) -> int | None:

@@ -6,6 +6,7 @@ machine starts fast. Writing is `rkfetch.catalog.writer`.
 
 from __future__ import annotations
 
+import json
 import re
 import sqlite3
 from collections import defaultdict
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from rkfetch.registry.errors import IntegrityError
 from rkfetch.registry.model import LOCAL, Artifact, Availability, Evidence, Origin, settle
+from rkfetch.registry.vocabulary import Span
 
 from . import border
 from .files import catalog_path, open_file, snapshot_date
@@ -29,21 +31,52 @@ if TYPE_CHECKING:
 
     from .files import OpenFile
 
-__all__ = ["Catalog", "CatalogStatus", "Companion", "SourceStatus", "catalog_path"]
+__all__ = [
+    "Catalog",
+    "CatalogStatus",
+    "Companion",
+    "Repository",
+    "SourceStatus",
+    "catalog_path",
+]
 
 _CHUNK = 500  # SQLite's limit of variables in one statement is 999 in old builds
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Companion:
-    """A file that an artifact needs beside it, such as the vision encoder of the same SoC."""
+    """A file that belongs to an artifact, such as the vision encoder of the same SoC."""
 
     role: str
-    """``vision``."""
+    """``vision``, which the artifact needs beside it; ``tokenizer``, ``chat-template`` and
+    ``config`` are the base model's own, for programs that want them."""
     repo: str
     path: str
     size_bytes: int | None = None
     sha256: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Repository:
+    """One repository as a source listed it."""
+
+    source: str
+    repo: str
+    sha: str | None = None
+    """The commit of its default branch that it was read at, or what else changes with it."""
+    modified: str | None = None
+    created: str | None = None
+    gated: bool = False
+    downloads: int | None = None
+    """In the last month, as the Hub counts."""
+    likes: int | None = None
+    tags: tuple[str, ...] = ()
+    library: str | None = None
+    license: str | None = None
+    base_model: str | None = None
+    """The Hub id of the model that its card says it is a build of."""
+    storage_bytes: int | None = None
+    """What all its revisions take together: more than its default branch shows, if there are."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,11 +151,21 @@ class Catalog:
         """Return every artifact of these models, whatever its state, always in the same order."""
         return self._where("model", models)
 
-    def artifact(self, source: str, repo: str, path: str) -> Artifact | None:
-        """Return the artifact at a place: of several contents over time, the current one."""
+    def artifact(
+        self, source: str, repo: str, path: str, revision: str | None = None
+    ) -> Artifact | None:
+        """Return the artifact at a place: of several contents over time, the current one.
+
+        ``revision`` is a branch, a tag or a commit that the catalog read it at. Without one, the
+        default branch goes before others.
+        """
         found = self._artifacts(
-            "source = ? AND repo = ? AND path = ?", (source, repo, path), order="id DESC"
+            "source = ? AND repo = ? AND path = ?",
+            (source, repo, path),
+            order="ref IS NOT NULL, id DESC",
         )
+        if revision is not None:
+            found = [a for a in found if revision in {a.ref, a.revision}]
         current = [a for a in found if a.availability is not Availability.GONE]
         return next(iter(current or found), None)
 
@@ -166,15 +209,17 @@ class Catalog:
             for row in rows
         )
 
-    def repository_shas(self, source: str) -> dict[str, str | None]:
-        """Return the commit that each repository was last read at, by its name in lower case."""
-        rows = self._rows("SELECT repo, sha FROM repositories WHERE source = ?", (source,))
-        return {str(row["repo"]).casefold(): row["sha"] for row in rows}
+    def repositories(self, source: str) -> dict[str, Repository]:
+        """Return the repositories as they were last listed, by their names in lower case."""
+        rows = self._rows("SELECT * FROM repositories WHERE source = ?", (source,))
+        return {str(row["repo"]).casefold(): _repository(row) for row in rows}
 
-    def repositories(self, source: str) -> list[str]:
-        """Return the repositories that were listed of a source."""
-        rows = self._rows("SELECT repo FROM repositories WHERE source = ?", (source,))
-        return [str(row["repo"]) for row in rows]
+    def listed(self, source: str, repo: str) -> Repository | None:
+        """Return what a listing said of one repository; None if none did."""
+        rows = self._rows(
+            "SELECT * FROM repositories WHERE source = ? AND repo = ?", (source, repo)
+        )
+        return _repository(rows[0]) if rows else None
 
     def open_repositories(self, source: str) -> set[str]:
         """Return the repositories that are believed to hold builds now."""
@@ -189,6 +234,16 @@ class Catalog:
         """Return what is noted about a content whose header was read, as JSON."""
         rows = self._rows("SELECT facts FROM probes WHERE sha256 = ?", (sha256.lower(),))
         return str(rows[0]["facts"]) if rows else None
+
+    def card(self, blob: str) -> str | None:
+        """Return the text of a card that was read once, by its git blob."""
+        rows = self._rows("SELECT text FROM cards WHERE blob = ?", (blob,))
+        return str(rows[0]["text"]) if rows else None
+
+    def vocabulary(self, beginning: str) -> Span | None:
+        """Return how long a tokenizer is that begins so, if one was read."""
+        rows = self._rows("SELECT length, keys FROM vocabularies WHERE beginning = ?", (beginning,))
+        return Span(length=rows[0]["length"], keys=rows[0]["keys"]) if rows else None
 
     def matching(self, expression: str, limit: int) -> list[int]:
         """Return the row numbers of artifacts whose names match an FTS5 expression, best first."""
@@ -323,6 +378,24 @@ def split_words(text: str) -> str:
     return re.sub(r"(?<=[a-z])(?=\d)|(?<=\d)(?=[a-z])", " ", text.lower())
 
 
+def _repository(row: sqlite3.Row) -> Repository:
+    return Repository(
+        source=row["source"],
+        repo=row["repo"],
+        sha=row["sha"],
+        modified=row["modified"],
+        created=row["created"],
+        gated=bool(row["gated"]),
+        downloads=row["downloads"],
+        likes=row["likes"],
+        tags=tuple(json.loads(row["tags"])),
+        library=row["library"],
+        license=row["license"],
+        base_model=row["base_model"],
+        storage_bytes=row["storage_bytes"],
+    )
+
+
 def _artifact(row: sqlite3.Row, evidence: Iterable[Evidence], doubt: str | None) -> Artifact:
     availability = Availability(row["availability"])
     doubted = doubt is not None and availability is Availability.LISTED
@@ -331,6 +404,7 @@ def _artifact(row: sqlite3.Row, evidence: Iterable[Evidence], doubt: str | None)
         repo=row["repo"],
         path=row["path"],
         revision=row["revision"],
+        ref=row["ref"],
         size_bytes=border.count(row["size_bytes"]),
         sha256=border.digest(row["sha256"]),
         availability=Availability.REJECTED if doubted else availability,

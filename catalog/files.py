@@ -150,7 +150,8 @@ def _open_read_only(path: Path, error: Exception) -> OpenFile:
     for candidate in (path, SNAPSHOT):
         conn = _readable(candidate)
         if conn is not None:
-            said = f"the catalog at {path} cannot be written ({error}); it is read only"
+            why = (isinstance(error, OSError) and error.strerror) or error
+            said = f"the catalog at {path} cannot be written ({why}); it is read only"
             return OpenFile(conn=conn, path=candidate, read_only=True, notices=(said,))
     raise error
 

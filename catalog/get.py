@@ -13,14 +13,19 @@ from rkfetch.registry.check import contradiction, no_model
 from rkfetch.registry.errors import IntegrityError, OfflineError
 from rkfetch.registry.fetch import fetch, installed
 from rkfetch.registry.imports import import_file
-from rkfetch.registry.model import Origin
+from rkfetch.registry.model import Availability, Origin
+from rkfetch.registry.route import OF_A_PLACE
 
 from .probe import note_file, probe
 from .sources.folder import local_path
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from rkfetch.registry.errors import RkfetchError
     from rkfetch.registry.http import Http
     from rkfetch.registry.limits import Limits
+    from rkfetch.registry.metered import Costs
     from rkfetch.registry.model import Artifact
     from rkfetch.registry.progress import Progress
     from rkfetch.registry.record import Record
@@ -32,6 +37,9 @@ if TYPE_CHECKING:
     from .database import Catalog
 
 
+_HUBS = {"huggingface", "modelscope"}
+_MOST_ELSEWHERE = 3
+"""An endpoint that is dead is dead for all repositories at it, and each costs a time-out."""
 _REMEMBERED = "the catalog remembers it; the same command now looks for another build"
 _DOUBTED = (
     "what came may have been damaged on its way: for a day another build is looked for; named "
@@ -60,6 +68,7 @@ def get(
     http: Http | None,
     progress: Progress,
     limits: Limits | None = None,
+    costs: Costs | None = None,
 ) -> Got:
     """Put the chosen build on this machine, verified.
 
@@ -69,7 +78,8 @@ def get(
         IncompatibleError, MemoryFitError, UsageError: nothing may be used (`Answer.require`).
         OfflineError: it is not here, and the network is switched off.
         IntegrityError: the content contradicts hash, size, format or label; nothing is kept.
-        NetworkError, AuthenticationError, DiskSpaceError: see `registry.fetch.fetch`.
+        NetworkError, AuthenticationError, DiskSpaceError, MeteredError: see
+            `registry.fetch.fetch`.
     """
     chosen = answer.require()
     for candidate in (chosen,) if http else answer.resolution.ranked:
@@ -79,7 +89,7 @@ def get(
     if http is None:
         raise OfflineError(
             f"{chosen.artifact.name} is not on this machine, and the network is switched off",
-            cause=["--offline, RKFETCH_OFFLINE or HF_HUB_OFFLINE is set"],
+            cause=["--offline, or the setting `offline` (RKFETCH_OFFLINE, HF_HUB_OFFLINE)"],
             hint="run it once online; `rkfetch list` shows what is here",
         )
     artifact = chosen.artifact
@@ -93,9 +103,10 @@ def get(
             note_file(catalog, artifact, artifact.sha256, facts)
         return complaint
 
+    others = elsewhere(catalog, artifact)
     if not header_is_known(artifact):
         progress.phase("header")
-        facts = probe(catalog, http, artifact).facts
+        facts = _read_header(catalog, http, [artifact, *others])
         complaint = check(facts)
         if complaint is not None:
             raise IntegrityError(
@@ -114,6 +125,8 @@ def get(
             "verdict": chosen.verdict.level.value,
         },
         limits=limits,
+        elsewhere=others,
+        costs=costs,
     )
     if fetched.facts is not None:
         note_file(catalog, artifact, fetched.installed.record.sha256, fetched.facts)
@@ -161,6 +174,33 @@ def _from_here(
     imported = import_file(store, path, describe=describe, progress=progress)
     action = "present" if imported.action == "present" else "imported"
     return Got(installed=imported.installed, candidate=candidate, action=action)
+
+
+def elsewhere(catalog: Catalog, artifact: Artifact) -> list[Artifact]:
+    """Return other places that are believed to give the same content to anybody."""
+    if artifact.sha256 is None:
+        return []
+    own = (artifact.source, artifact.repo, artifact.path)
+    return [
+        other
+        for other in catalog.by_sha256(artifact.sha256)
+        if other.availability is Availability.LISTED
+        and other.source in _HUBS
+        and not other.gated
+        and other.size_bytes in {None, artifact.size_bytes}
+        and (other.source, other.repo, other.path) != own
+    ][:_MOST_ELSEWHERE]
+
+
+def _read_header(catalog: Catalog, http: Http, places: Sequence[Artifact]) -> RkllmFacts:
+    """Read the header at the first place that gives it out; the first one's failure counts."""
+    failures: list[RkfetchError] = []
+    for artifact in places:
+        try:
+            return probe(catalog, http, artifact).facts
+        except OF_A_PLACE as error:  # noqa: PERF203 - trying the next is the point
+            failures.append(error)
+    raise failures[0]
 
 
 def header_is_known(artifact: Artifact) -> bool:

@@ -28,7 +28,7 @@ def merge(other: sqlite3.Connection, into: sqlite3.Connection) -> None:
             if artifact.is_local:
                 continue  # it lies on another machine
             if artifact.source not in listed:
-                listed[artifact.source] = set(ours.repository_shas(artifact.source))
+                listed[artifact.source] = set(ours.repositories(artifact.source))
             if artifact.repo.casefold() not in listed[artifact.source]:
                 writer.record_artifact(artifact, companions=theirs.companions(artifact), seen=date)
             elif any(

@@ -14,6 +14,7 @@ from urllib.parse import unquote, urlsplit
 from rkfetch.registry.errors import UsageError
 from rkfetch.registry.model import LOCAL, Quant
 
+from . import border
 from .families import ModelName, read_model
 
 if TYPE_CHECKING:
@@ -31,7 +32,6 @@ _FILE_SYNTAX = "hf:OWNER/REPO/PATH.rkllm[@REVISION], or ms: for ModelScope"
 _CONTROL = re.compile(
     r"[\x00-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff]"
 )
-_REVISION = re.compile(r"[A-Za-z0-9][\w.-]*(?:/[A-Za-z0-9][\w.-]*)*", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -134,7 +134,7 @@ def _file(source: str, parts: list[str], revision: str | None) -> FileReference:
             f"{'/'.join(parts)!r} is not a .rkllm file in a repository",
             hint=f"write {_FILE_SYNTAX}",
         )
-    if revision is not None and (not _REVISION.fullmatch(revision) or ".." in revision):
+    if revision is not None and border.ref(revision) is None:
         raise UsageError(f"{revision!r} is not a revision", hint=_FILE_SYNTAX)
     default = {"main", "master"}
     return FileReference(

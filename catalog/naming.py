@@ -16,11 +16,12 @@ from urllib.parse import unquote
 from rkfetch.registry.model import Evidence, Origin, Platform, Quant
 from rkfetch.registry.versions import as_version
 
+from .cards import read_card, said_of
 from .families import TUNED_WORDS, read_model
-from .tokens import read_name, toolkit_in_text
+from .tokens import read_name
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping
 
     from rkfetch.registry.record import Record
     from rkfetch.registry.versions import Version
@@ -30,23 +31,30 @@ if TYPE_CHECKING:
 
 
 _SUFFIX = re.compile(r"\.rkllm(?:\.part[-_.]?\w{1,4})?$", re.IGNORECASE)
-_PAGE = "https://huggingface.co"
-_PAGES = {"modelscope": "https://www.modelscope.cn/models"}
-"""Where a source shows its repositories, by its name; else at `_PAGE`."""
 _DEEPEST = 8
 """Folders that are read, from the file upwards."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CardText:
+    """One README of a repository."""
+
+    text: str
+    place: str
+    """Its address; a line is added as ``#L12``."""
+    folder: str = ""
+    """What it is about; empty for the whole repository."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CardFacts:
-    """What a model card and a repository's metadata say, as its source parsed them."""
+    """What the model card and the metadata of a repository say, as its source read them."""
 
     base_model: str | None = None
-    toolkit: str | None = None
-    runtime: str | None = None
-    """Only a runtime version: an upper bound at best, never taken for the toolkit's."""
     tags: tuple[str, ...] = ()
-    text: str = ""
+    place: str | None = None
+    """Address of the card, whose front matter says so."""
+    texts: tuple[CardText, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,22 +80,36 @@ class Guess:
 
 
 def guess(
-    repo: str, path: str, *, source: str = "huggingface", card: CardFacts | None = None
+    repo: str,
+    path: str,
+    *,
+    source: str = "huggingface",
+    branch: str | None = None,
+    card: CardFacts | None = None,
+    heard: Mapping[str, str] | None = None,
 ) -> Guess:
     """Tell what the names of an upload say.
 
     ``path`` may be empty (only a repository is known), ``repo`` may be a description or empty
-    for sources that have no repositories. Folders of the path count as part of the file's name.
-    Where file and repository disagree the file wins, and both are kept as evidence.
+    for sources that have no repositories. ``branch`` is the git branch that holds the file, where
+    its name may say something. ``heard`` is what the file's header says: it tells which of a
+    card's claims are about it. Folders of the path count as part of the file's name. Where file
+    and repository disagree the file wins, and both are kept as evidence.
     """
     parts = [(name, Origin.FILE_NAME) for name in _file_names(path)]
+    if branch:
+        parts.append((read_name(branch, whole=False), Origin.REPO_NAME))
     parts += [(name, Origin.REPO_NAME) for name in _repo_names(repo, source)]
-    said = [*_said_by_names(parts), *_said_by_card(f"{_PAGES.get(source, _PAGE)}/{repo}", card)]
+    said = list(_said_by_names(parts))
+    if card is not None:
+        known = {a: v for a, v, _, _ in reversed(said)}
+        said += _said_by_card(repo, path, card, {**known, **(heard or {})})
     model = _model([(name.model, origin) for name, origin in parts], card)
     evidence = [Evidence(attribute=a, value=v, origin=o, place=p) for a, v, o, p in said]
     if model is not None:
         name, origin = model
-        evidence += _model_evidence(name, origin, path if origin is Origin.FILE_NAME else repo)
+        places = {Origin.FILE_NAME: path, Origin.CARD: _field(repo, card, "base_model")}
+        evidence += _model_evidence(name, origin, places.get(origin, repo))
     role = _role(parts, model[0] if model else None)
     if model is not None and role == "speech" and model[0].size is None:
         # `decoder_qwen3` is a part of a speech model; which one, its name does not tell.
@@ -174,15 +196,28 @@ def _said_by_names(parts: Iterable[tuple[Name, Origin]]) -> Iterator[_Said]:
                 yield attribute, value, origin, name.text
 
 
-def _said_by_card(place: str, card: CardFacts | None) -> Iterator[_Said]:
-    if card is None:
-        return
-    toolkit = as_version(card.toolkit) if card.toolkit else toolkit_in_text(card.text)
-    if toolkit is not None:
-        yield "toolkit", str(toolkit), Origin.CARD, place
+def _said_by_card(
+    repo: str, path: str, card: CardFacts, known: Mapping[str, str]
+) -> Iterator[_Said]:
+    """Yield what a card says about this file: the nearest README first, then the tags."""
+    told: set[str] = set()
+    for text in sorted(card.texts, key=lambda t: len(t.folder), reverse=True):
+        if text.folder and not path.startswith(f"{text.folder}/"):
+            continue
+        inside = path[len(text.folder) :].lstrip("/")
+        for attribute, value, line in said_of(read_card(text.text), inside, known):
+            if attribute not in told:
+                told.add(attribute)
+                yield attribute, value, Origin.CARD, f"{text.place}#L{line}"
     platforms = {t.lower() for t in card.tags} & {p.value for p in Platform}
-    if len(platforms) == 1:
-        yield "platform", platforms.pop(), Origin.CARD, place
+    if len(platforms) == 1 and "platform" not in told:
+        yield "platform", platforms.pop(), Origin.CARD, _field(repo, card, "tags")
+
+
+def _field(repo: str, card: CardFacts | None, name: str) -> str:
+    """Return where a field of a card's front matter can be looked up."""
+    place = card.place if card is not None else None
+    return f"{place or f'https://huggingface.co/{repo}'}#{name}"
 
 
 # --- the model ---------------------------------------------------------------------------------

@@ -28,8 +28,15 @@ if TYPE_CHECKING:
 
     from rkfetch.registry.http import Http
     from rkfetch.registry.model import Artifact
+    from rkfetch.registry.vocabulary import Span, Vocabularies
 
     from .database import Catalog
+
+
+MOST_BYTES = 16 << 20
+"""Of one file; so much takes only a vocabulary of 200,000 tokens that was never met before."""
+MOST_REQUESTS = 24
+MOST_SECONDS = 120.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,14 +61,40 @@ def probe(catalog: Catalog, http: Http, artifact: Artifact, *, afresh: bool = Fa
         NetworkError, AuthenticationError, UnknownModelError: it could not be read.
         IntegrityError: it is another file than the catalog says.
     """
-    probed = read_remote(http, artifact, recall=_nothing if afresh else catalog.probed)
+    probed = read_remote(
+        http,
+        artifact,
+        recall=_nothing if afresh else catalog.probed,
+        vocabularies=_Vocabularies(catalog),
+    )
     if not (probed.remembered or catalog.read_only):
         with Writer.open(catalog.path) as writer:
             note(writer, probed)
     return probed
 
 
-def read_remote(http: Http, artifact: Artifact, *, recall: Callable[[str], str | None]) -> Probed:
+@dataclass(frozen=True, slots=True)
+class _Vocabularies:
+    """What a catalog remembers of vocabularies."""
+
+    catalog: Catalog
+
+    def recall(self, beginning: str) -> Span | None:
+        return self.catalog.vocabulary(beginning)
+
+    def learn(self, beginning: str, span: Span) -> None:
+        if not self.catalog.read_only:
+            with Writer.open(self.catalog.path) as writer:
+                writer.record_vocabulary(beginning, span)
+
+
+def read_remote(
+    http: Http,
+    artifact: Artifact,
+    *,
+    recall: Callable[[str], str | None],
+    vocabularies: Vocabularies,
+) -> Probed:
     """Read a remote build's own word; ``recall`` gives what is noted about a SHA-256.
 
     Raises:
@@ -81,29 +114,49 @@ def read_remote(http: Http, artifact: Artifact, *, recall: Callable[[str], str |
     known = _recalled(artifact.sha256, recall)
     if known is not None:
         return _probed(artifact, known, remembered=True)
-    facts = read_rkllm(source)
+    facts = read_rkllm(
+        source,
+        vocabularies=vocabularies,
+        budget_bytes=MOST_BYTES,
+        max_requests=MOST_REQUESTS,
+        budget_s=MOST_SECONDS,
+    )
     same_size = artifact.size_bytes in {None, facts.size_bytes}
     vouched = same_size and remote.sha256 is not None and remote.sha256 == artifact.sha256
     return replace(_probed(artifact, facts, remembered=False), vouched=vouched)
 
 
 def note(writer: Writer, probed: Probed) -> None:
-    """Write down what a probe found."""
-    # A doubt is no state of the row; and a row that was rejected for good stays so.
-    artifact = replace(probed.artifact, availability=Availability.LISTED, note=None)
-    facts = probed.facts
+    """Write down what a probe found, and the build itself."""
+    with writer.transaction():
+        if _may_be_recorded(writer, probed):
+            # A doubt is no state of the row; and a row that was rejected for good stays so.
+            artifact = replace(probed.artifact, availability=Availability.LISTED, note=None)
+            writer.record_artifact(artifact, seen=now())
+        remember(writer, probed)
+
+
+def _may_be_recorded(writer: Writer, probed: Probed) -> bool:
+    if no_model(probed.facts) is None:
+        return True
+    sha256 = probed.artifact.sha256
+    return probed.vouched and not (sha256 is not None and writer.is_verified(sha256))
+
+
+def remember(writer: Writer, probed: Probed) -> None:
+    """Remember what a content says; for a day only what speaks against it."""
+    sha256, facts = probed.artifact.sha256, probed.facts
+    if sha256 is None:
+        return
     complaint = no_model(facts)
     with writer.transaction():
-        known = artifact.sha256 is not None and writer.is_verified(artifact.sha256)
-        if complaint is None or (probed.vouched and not known):
-            writer.record_artifact(artifact, seen=now())
-        if artifact.sha256 is None or known:
+        if writer.is_verified(sha256):
             return
         if complaint is None:
-            writer.record_probe(artifact.sha256, facts.format, facts_json(facts))
-            writer.trust(artifact.sha256)
+            writer.record_probe(sha256, facts.format, facts_json(facts))
+            writer.trust(sha256)
         elif probed.vouched:
-            writer.doubt(artifact.sha256, complaint)
+            writer.doubt(sha256, complaint)
 
 
 def note_file(catalog: Catalog, artifact: Artifact, sha256: str, facts: RkllmFacts) -> None:

@@ -130,7 +130,35 @@ def _add_doubts(db: Database) -> None:
     )
 
 
-MIGRATIONS: tuple[Callable[[Database], None], ...] = (_create, _add_doubts)
+def _add_revisions(db: Database) -> None:
+    # What a listing says of a repository beyond its files, and where else than on the default
+    # branch a build lies. What was asked for once and never changes is kept by its hash: cards by
+    # their git blob, lengths of vocabularies by how these begin.
+    for statement in (
+        "ALTER TABLE repositories ADD COLUMN created TEXT",
+        "ALTER TABLE repositories ADD COLUMN library TEXT",
+        "ALTER TABLE repositories ADD COLUMN license TEXT",
+        "ALTER TABLE repositories ADD COLUMN base_model TEXT",
+        "ALTER TABLE repositories ADD COLUMN storage_bytes INTEGER",
+        "ALTER TABLE artifacts ADD COLUMN ref TEXT",
+        """
+        CREATE TABLE cards (
+            blob TEXT PRIMARY KEY,
+            text TEXT NOT NULL
+        ) STRICT
+        """,
+        """
+        CREATE TABLE vocabularies (
+            beginning TEXT PRIMARY KEY,
+            length INTEGER NOT NULL,
+            keys INTEGER NOT NULL
+        ) STRICT
+        """,
+    ):
+        db.execute(statement)
+
+
+MIGRATIONS: tuple[Callable[[Database], None], ...] = (_create, _add_doubts, _add_revisions)
 SCHEMA_VERSION = len(MIGRATIONS)
 
 

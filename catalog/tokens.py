@@ -11,12 +11,8 @@ from dataclasses import dataclass, field
 from functools import cache, lru_cache
 from typing import TYPE_CHECKING
 
-from rkfetch.registry.versions import as_version
-
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
-
-    from rkfetch.registry.versions import Version
 
     from .families import ModelName
 
@@ -334,19 +330,3 @@ def _role(text: str, *, is_part: bool) -> str | None:
     if is_part:
         return "speech"
     return "vision" if {"vision", "encoder"} <= words else None
-
-
-_CARD_TOOLKIT = re.compile(
-    r"rkllm[-_ ]?toolkit(?:[-_ ]?version)?(?:\s|[*`|:=\"'_()-]|\bversion\b|\bv)*"
-    r"(?P<n>\d+\.\d+\.\d+(?:b\d+)?)",
-    re.IGNORECASE,
-)
-
-
-def toolkit_in_text(text: str) -> Version | None:
-    """Read "RKLLM Toolkit: 1.2.3" out of a model card; None if it is not said or said twice.
-
-    A runtime's version is not the toolkit's.
-    """
-    versions = {as_version(m["n"]) for m in _CARD_TOOLKIT.finditer(text)} - {None}
-    return versions.pop() if len(versions) == 1 else None

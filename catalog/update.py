@@ -8,35 +8,26 @@ from __future__ import annotations
 
 import threading
 import time
-from contextlib import contextmanager
+import zlib
 from dataclasses import dataclass, field, replace
+from datetime import datetime, timezone
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING
 
-from rkfetch.registry.check import no_model
-from rkfetch.registry.errors import (
-    AuthenticationError,
-    IntegrityError,
-    NetworkError,
-    RkfetchError,
-    UnknownModelError,
-)
-from rkfetch.registry.model import Artifact, settle
+from rkfetch.registry.errors import NetworkError, RkfetchError
 
-from . import border
-from .database import Catalog, Companion
-from .naming import guess
-from .probe import note, read_remote
-from .sources import bad_path, is_build
+from .database import Catalog
+from .reading import Allowance, Memory, Reader
 from .writer import Writer, now
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
 
     from rkfetch.registry.http import Http
 
-    from .sources import Details, Listing, RemoteFile, Source
+    from .database import Repository
+    from .sources import Listing, Source
 
 WORKERS = 4
 """Repositories asked for at once: enough to hide the network, few enough to be polite."""
@@ -45,6 +36,8 @@ MOST_FAILURES = 8
 
 FEW = 20
 """Known repositories that may vanish at once, however few are known."""
+OWNERS_ROUND = 7
+"""Parts of the known owners; each day the repositories of another part are listed by owner."""
 GRACE_S = 2.0
 """How long an interrupted update waits for requests that are under way."""
 
@@ -85,8 +78,14 @@ class Report:
     """Builds in the changed repositories."""
     probed: int = 0
     """Headers read."""
+    read_bytes: int = 0
+    """Bytes of headers read."""
     unread: int = 0
     """Builds whose header could not be read: gated, or the network failed."""
+    left: int = 0
+    """Builds whose header is left for the next update, because the budget was used up."""
+    left_repositories: int = 0
+    """Repositories that are left for it."""
     skipped: list[tuple[str, str]] = field(default_factory=list)
     """Repositories and files left out, each with the reason."""
 
@@ -97,6 +96,7 @@ def update(
     *,
     path: Path | None = None,
     observer: Observer | None = None,
+    allowance: Allowance | None = None,
 ) -> Report:
     """Update the user's catalog, or the one at ``path``, from a source.
 
@@ -105,48 +105,55 @@ def update(
         RkfetchError: the catalog cannot be written.
     """
     with Writer.open(path) as writer, Catalog.open(path) as catalog:
-        return _Update(source, http, writer, catalog, observer or Observer()).run()
+        run = _Update(source, http, writer, catalog, observer or Observer())
+        return run.run(allowance or Allowance())
+
+
+class _LeftError(Exception):
+    """A repository is left for the next update."""
 
 
 class _Update:
-    """One run. Its threads ask the source; whoever touches the database holds the lock."""
+    """One run. Its threads ask the source; the database is touched through the memory alone."""
 
     def __init__(
         self, source: Source, http: Http, writer: Writer, catalog: Catalog, observer: Observer
     ) -> None:
         self._source = source
         self._http = http
-        self._writer = writer
         self._catalog = catalog
+        self._memory = Memory(writer, catalog)
         self._observer = observer
         self._report = Report(source=source.name)
         self._started = now()
-        self._lock = threading.Lock()
-        self._stopped = False
         self._absent: list[str] = []
         """Known repositories that the source says it does not have."""
 
-    def run(self) -> Report:
-        listings = self._list()
+    def run(self, allowance: Allowance) -> Report:
+        self._allowance = allowance
+        self._reader = Reader(self._source, self._http, self._memory, allowance, seen=self._started)
         plan = _plan(
-            listings,
-            shas=self._catalog.repository_shas(self._source.name),
+            self._list(),
+            known=self._catalog.repositories(self._source.name),
             with_rows=self._catalog.open_repositories(self._source.name),
         )
-        with self._writer.transaction():
+        with self._memory.writing() as writer:
             for listing in plan.unchanged:
-                self._writer.record_repository(listing.repository, seen=self._started)
-            for repo in plan.emptied:
-                self._gone(repo, "its repository holds no .rkllm file any more")
+                writer.record_repository(listing.repository, seen=self._started)
         self._report.unchanged = len(plan.unchanged)
         self._observer.planned(unchanged=len(plan.unchanged), to_read=len(plan.to_read))
         self._read_all(plan.to_read)
+        for what, why in self._source.left_out:
+            self._skip(what, why)
         self._settle_absent(plan.known)
-        self._writer.set_meta(f"updated:{self._source.name}", now())
+        self._report.read_bytes = allowance.spent_bytes
+        if not self._report.left_repositories:
+            with self._memory.writing() as writer:
+                writer.set_meta(f"updated:{self._source.name}", now())
         return self._report
 
     def _list(self) -> dict[str, Listing]:
-        """List the source; repositories that we know and no query finds come by their owners."""
+        """List the source, and some owners whose repositories no query may find."""
         found: dict[str, Listing] = {}
 
         def add(listings: Iterable[Listing]) -> None:
@@ -156,14 +163,15 @@ class _Update:
 
         add(self._source.listings())
         known = self._catalog.open_repositories(self._source.name)
-        missing = {repo.casefold(): repo for repo in known if repo.casefold() not in found}
-        owners = {repo.partition("/")[0] for repo in missing.values()}
-        for owner in sorted(owners):
-            # Of a listing without the names of files, only what was looked for is of interest.
+        missing = {repo.casefold() for repo in known if repo.casefold() not in found}
+        for owner in _owners(known, found, datetime.now(timezone.utc)):
             listings = self._source.listings_of(owner)
-            add(i for i in listings if i.builds or i.repository.repo.casefold() in missing)
-        for what, why in self._source.left_out:
-            self._skip(what, why)
+            # Where a listing does not tell files, only what was looked for is worth asking for.
+            add(
+                i
+                for i in listings
+                if i.builds is not None or i.repository.repo.casefold() in missing
+            )
         self._report.listed = len(found)
         return found
 
@@ -178,12 +186,12 @@ class _Update:
                 "this endpoint does not have them, so it is taken for a partial mirror",
             )
             return
-        with self._writer.transaction():
+        with self._memory.writing() as writer:
             for repo in self._absent:
-                self._gone(repo, "its repository was removed, renamed or made private")
+                self._gone(writer, repo, "its repository was removed, renamed or made private")
 
-    def _gone(self, repo: str, why: str) -> None:
-        self._writer.drop_repository(self._source.name, repo, note=why)
+    def _gone(self, writer: Writer, repo: str, why: str) -> None:
+        writer.drop_repository(self._source.name, repo, note=why)
         self._report.gone += 1
 
     def _read_all(self, repos: Sequence[str]) -> None:
@@ -204,9 +212,10 @@ class _Update:
             worker.start()
         try:
             self._collect(done, len(repos))
+        except BaseException:
+            self._memory.stop()
+            raise
         finally:
-            with self._lock:
-                self._stopped = True
             deadline = time.monotonic() + GRACE_S
             for worker in workers:
                 worker.join(max(0.0, deadline - time.monotonic()))
@@ -214,7 +223,7 @@ class _Update:
     def _work(
         self, todo: SimpleQueue[str], done: SimpleQueue[tuple[str, BaseException | None]]
     ) -> None:
-        while not self._stopped:
+        while not self._memory.stopped:
             try:
                 repo = todo.get_nowait()
             except Empty:
@@ -234,6 +243,9 @@ class _Update:
                 in_a_row = 0
                 self._observer.read()
                 continue
+            if isinstance(error, _LeftError):
+                self._report.left_repositories += 1
+                continue
             if not isinstance(error, Exception):
                 raise error
             if not isinstance(error, RkfetchError):
@@ -251,94 +263,31 @@ class _Update:
 
     def _read(self, repo: str) -> None:
         """Read one repository and write it down."""
+        if self._allowance.is_over:
+            raise _LeftError
         details = self._source.details(repo)
         if details is None:
             self._absent.append(repo)
             return
-        moved = details.repository.repo
-        if moved.casefold() != repo.casefold():
-            with self._writing():
-                self._gone(repo, f"its repository was renamed to {moved}")
-        builds = []
-        complete = True
-        for artifact in self._artifacts(details):
-            heard, settled = self._heard(artifact)
-            complete = complete and settled
-            builds.append((heard, companions_of(heard, details.files)))
         repository = details.repository
-        with self._writing():
-            self._writer.sync_repository(
+        if repository.repo.casefold() != repo.casefold():
+            with self._memory.writing() as writer:
+                self._gone(writer, repo, f"its repository was renamed to {repository.repo}")
+        reading = self._reader.read(details, heard=self._observer.probed)
+        with self._memory.writing() as writer:
+            writer.sync_repository(
                 # Without its commit, the next update asks for it again.
-                repository if complete else replace(repository, sha=None),
-                builds,
+                repository if reading.complete else replace(repository, sha=None),
+                reading.builds,
                 seen=self._started,
             )
             self._report.changed += 1
-            self._report.builds += len(builds)
-
-    def _artifacts(self, details: Details) -> Iterator[Artifact]:
-        repository = details.repository
-        for file in details.files:
-            if not is_build(file.path):
-                continue
-            why = bad_path(file.path)
-            if why is not None:
-                self._skip(f"{repository.repo}/{file.path}", why)
-                continue
-            found = guess(repository.repo, file.path, source=repository.source, card=details.card)
-            yield Artifact(
-                source=repository.source,
-                repo=repository.repo,
-                path=file.path,
-                revision=file.revision or border.commit(repository.sha),
-                size_bytes=file.size_bytes,
-                sha256=file.sha256,
-                attributes=settle(replace(e, seen=self._started) for e in found.evidence),
-                gated=repository.gated,
-                updated=repository.modified,
-            )
-
-    def _heard(self, artifact: Artifact) -> tuple[Artifact, bool]:
-        """Return a build with its header's word, and whether asking again would bring nothing."""
-        try:
-            probed = read_remote(self._http, artifact, recall=self._recall)
-        except AuthenticationError:
-            self._report.unread += 1
-            return artifact, True
-        except NetworkError as error:
-            self._report.unread += 1
-            self._skip(artifact.name, f"its header could not be read: {error.message}")
-            return artifact, False
-        except (IntegrityError, UnknownModelError) as error:
-            self._skip(artifact.name, error.message)
-            return artifact, False
-        if not probed.remembered:
-            with self._writing():
-                note(self._writer, probed)
-                self._report.probed += 1
-            self._observer.probed()
-        complaint = no_model(probed.facts)
-        if complaint is not None:
-            # The row stays as it is: bytes that no digest covers do not condemn it.
-            self._skip(artifact.name, complaint)
-            return artifact, False
-        return probed.artifact, True
-
-    def _recall(self, sha256: str) -> str | None:
-        with self._lock:
-            self._check()
-            return self._catalog.probed(sha256)
-
-    @contextmanager
-    def _writing(self) -> Iterator[None]:
-        with self._lock:
-            self._check()
-            with self._writer.transaction():
-                yield
-
-    def _check(self) -> None:
-        if self._stopped:
-            raise RkfetchError("the update was stopped")
+            self._report.builds += len(reading.builds)
+            self._report.probed += reading.probed
+            self._report.unread += reading.unread
+            self._report.left += reading.left
+        for what, why in reading.left_out:
+            self._skip(what, why)
 
     def _skip(self, what: str, why: str) -> None:
         self._report.skipped.append((what, why))
@@ -348,58 +297,56 @@ class _Update:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Plan:
     unchanged: tuple[Listing, ...]
-    emptied: tuple[str, ...]
-    """Repositories that held builds and are listed without any."""
     to_read: tuple[str, ...]
     known: int
     """Repositories that were believed to hold builds before."""
 
 
 def _plan(
-    listings: Mapping[str, Listing], *, shas: Mapping[str, str | None], with_rows: Iterable[str]
+    listings: Mapping[str, Listing], *, known: Mapping[str, Repository], with_rows: Iterable[str]
 ) -> _Plan:
     """Compare what is listed with what is known; all names are compared without case."""
     unchanged, to_read = [], []
     open_rows = {repo.casefold(): repo for repo in with_rows}
-    emptied = []
     for name, listing in listings.items():
-        repo, sha = listing.repository.repo, listing.repository.sha
-        if listing.builds == ():
-            if name in open_rows:
-                emptied.append(repo)
-        elif sha is not None and shas.get(name) == sha:
+        if listing.builds == () and not listing.hollow and name not in open_rows:
+            continue
+        if _is_same(listing.repository, known.get(name)):
             unchanged.append(listing)
         else:
-            to_read.append(repo)
+            to_read.append(listing.repository.repo)
     to_read += [repo for name, repo in open_rows.items() if name not in listings]
     return _Plan(
         unchanged=tuple(unchanged),
-        emptied=tuple(emptied),
         to_read=tuple(sorted(to_read, key=str.casefold)),
         known=len(open_rows),
     )
 
 
-def companions_of(artifact: Artifact, files: Iterable[RemoteFile]) -> tuple[Companion, ...]:
-    """Find the vision encoder of a build: the one beside it that is for the same SoC."""
-    folder = artifact.path.rpartition("/")[0]
-    found = []
-    for file in files:
-        name = file.path.lower()
-        if not name.endswith(".rknn") or "vision" not in name or bad_path(file.path):
-            continue
-        if file.path.rpartition("/")[0] not in {folder, ""}:
-            continue
-        platform = guess(artifact.repo, file.path, source=artifact.source).platform
-        if platform is not None and platform is artifact.platform:
-            found.append(file)
-    return tuple(
-        Companion(
-            role="vision",
-            repo=artifact.repo,
-            path=file.path,
-            size_bytes=file.size_bytes,
-            sha256=file.sha256,
-        )
-        for file in found
+def _is_same(listed: Repository, known: Repository | None) -> bool:
+    """Tell whether nothing was pushed since a repository was read, to any of its branches."""
+    if known is None or listed.sha is None or listed.sha != known.sha:
+        return False
+    # A mirror may not tell; a catalog of an older rkfetch did not look at other branches.
+    return listed.storage_bytes in {None, known.storage_bytes}
+
+
+def _owners(known: Iterable[str], found: Mapping[str, Listing], day: datetime) -> list[str]:
+    """Return the owners to list: of repositories that no query found, and those whose turn it is.
+
+    Who uploads builds may do so again under names that no query finds. Whoever updates once a week
+    meets another part each time, too.
+    """
+    days = day.toordinal()
+    turn = (days + days // OWNERS_ROUND) % OWNERS_ROUND
+    return sorted(
+        {
+            owner
+            for repo in known
+            if (owner := repo.partition("/")[0])
+            and (
+                repo.casefold() not in found
+                or zlib.crc32(owner.casefold().encode()) % OWNERS_ROUND == turn
+            )
+        }
     )

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import sqlite3
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import fields, replace
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 
@@ -21,7 +21,7 @@ from rkfetch.registry.model import (
 )
 
 from . import border
-from .database import observed, split_words
+from .database import Repository, observed, split_words
 from .files import catalog_path, open_file
 from .schema import writing
 
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
     from rkfetch.registry.model import Artifact, Evidence
+    from rkfetch.registry.vocabulary import Span
 
     from .database import Catalog, Companion
 
@@ -47,20 +48,22 @@ READ = (Origin.HEADER, Origin.TRAILER)
 
 _OF_NAMES = (Origin.FILE_NAME.value, Origin.REPO_NAME.value)
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Repository:
-    """One repository as a source listed it."""
-
-    source: str
-    repo: str
-    sha: str | None = None
-    """The commit that the listing was made from, or whatever else changes with it."""
-    modified: str | None = None
-    gated: bool = False
-    downloads: int | None = None
-    likes: int | None = None
-    tags: tuple[str, ...] = ()
+_OF_REPOSITORY = tuple(f.name for f in fields(Repository))
+_RECORD_REPOSITORY = (
+    f"INSERT INTO repositories ({', '.join(_OF_REPOSITORY)}, listed) "  # noqa: S608 - our own names
+    f"VALUES ({', '.join(f':{name}' for name in _OF_REPOSITORY)}, :listed) "
+    "ON CONFLICT (source, repo) DO UPDATE SET "
+    + ", ".join(f"{name} = excluded.{name}" for name in _OF_REPOSITORY if name != "storage_bytes")
+    # A mirror that does not tell makes nothing forgotten.
+    + ", listed = excluded.listed, "
+    "storage_bytes = coalesce(excluded.storage_bytes, storage_bytes)"
+)
+_ROWS_OF_A_PLACE = (
+    "SELECT id, sha256, availability, ref FROM artifacts "
+    "WHERE source = ? AND repo = ? AND path = ? "
+    "ORDER BY availability = 'gone', ref IS NOT ?, id DESC"
+)
+"""The rows that count first, and of these the ones at the same branch or tag."""
 
 
 def now() -> str:
@@ -198,6 +201,17 @@ class Writer:
                 pk="sha256",
             )
 
+    def record_card(self, blob: str, text: str) -> None:
+        """Remember for ever the text of a card, by its git blob."""
+        with self.transaction():
+            self._table("cards").upsert({"blob": blob, "text": text}, pk="blob")
+
+    def record_vocabulary(self, beginning: str, span: Span) -> None:
+        """Remember how long a tokenizer is that begins so."""
+        with self.transaction():
+            row = {"beginning": beginning, "length": span.length, "keys": span.keys}
+            self._table("vocabularies").upsert(row, pk="beginning")
+
     def is_verified(self, sha256: str) -> bool:
         """Tell whether a content was read from a whole file that has this digest."""
         found = self._conn.execute(
@@ -234,22 +248,13 @@ class Writer:
         """Keep what a listing says about a repository itself."""
         with self.transaction():
             self._conn.execute(
-                "INSERT INTO repositories (source, repo, sha, modified, listed, gated, downloads, "
-                "likes, tags) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (source, repo) "
-                "DO UPDATE SET repo = excluded.repo, sha = excluded.sha, "
-                "modified = excluded.modified, listed = excluded.listed, gated = excluded.gated, "
-                "downloads = excluded.downloads, likes = excluded.likes, tags = excluded.tags",
-                (
-                    repository.source,
-                    repository.repo,
-                    repository.sha,
-                    repository.modified,
-                    seen,
-                    int(repository.gated),
-                    repository.downloads,
-                    repository.likes,
-                    json.dumps(repository.tags),
-                ),
+                _RECORD_REPOSITORY,
+                {
+                    **{name: getattr(repository, name) for name in _OF_REPOSITORY},
+                    "gated": int(repository.gated),
+                    "tags": json.dumps(repository.tags),
+                    "listed": seen,
+                },
             )
 
     def drop_repository(self, source: str, repo: str, *, note: str) -> None:
@@ -283,9 +288,7 @@ class Writer:
     def _place(self, artifact: Artifact, seen: str | None) -> int:
         """Find or make the row of an artifact's place and content, and update what it says."""
         rows = self._conn.execute(
-            "SELECT id, sha256, availability FROM artifacts WHERE source = ? AND repo = ? "
-            "AND path = ? ORDER BY availability = 'gone', id DESC",
-            (artifact.source, artifact.repo, artifact.path),
+            _ROWS_OF_A_PLACE, (artifact.source, artifact.repo, artifact.path, artifact.ref)
         ).fetchall()
         sha256 = artifact.sha256
         row = _same_content(rows, sha256)
@@ -293,17 +296,22 @@ class Writer:
             self._conn.executemany(
                 "UPDATE artifacts SET availability = 'gone', "
                 "note = 'replaced upstream by other content' WHERE id = ?",
-                [(r["id"],) for r in rows if r["sha256"] not in {None, sha256}],
+                [
+                    (r["id"],)
+                    for r in rows
+                    if r["sha256"] not in {None, sha256} and r["ref"] == artifact.ref
+                ],
             )
         if row is None:
             return self._insert(artifact, sha256, seen)
         rejected = row["availability"] == "rejected" and sha256 in {None, row["sha256"]}
         self._conn.execute(
-            "UPDATE artifacts SET revision = ?, size_bytes = coalesce(?, size_bytes), "
+            "UPDATE artifacts SET revision = ?, ref = ?, size_bytes = coalesce(?, size_bytes), "
             "sha256 = coalesce(?, sha256), gated = ?, curated = max(curated, ?), "
             "updated = coalesce(?, updated), last_seen = coalesce(?, last_seen) WHERE id = ?",
             (
                 artifact.revision,
+                artifact.ref,
                 artifact.size_bytes,
                 sha256,
                 int(artifact.gated),
@@ -327,6 +335,7 @@ class Writer:
                 "repo": artifact.repo,
                 "path": artifact.path,
                 "revision": artifact.revision,
+                "ref": artifact.ref,
                 "size_bytes": artifact.size_bytes,
                 "sha256": sha256,
                 "availability": artifact.availability.value,
@@ -342,9 +351,7 @@ class Writer:
 
     def _row_of(self, artifact: Artifact) -> int | None:
         rows = self._conn.execute(
-            "SELECT id, sha256, availability FROM artifacts WHERE source = ? AND repo = ? "
-            "AND path = ? ORDER BY availability = 'gone', id DESC",
-            (artifact.source, artifact.repo, artifact.path),
+            _ROWS_OF_A_PLACE, (artifact.source, artifact.repo, artifact.path, artifact.ref)
         ).fetchall()
         row = _same_content(rows, artifact.sha256)
         return None if row is None else int(row["id"])
@@ -367,6 +374,15 @@ class Writer:
             self._conn.execute(
                 "DELETE FROM evidence WHERE artifact_id = ? AND origin IN (?, ?)",
                 (row_id, *_OF_NAMES),
+            )
+        for card in {
+            e.place.partition("#")[0] for e in fresh if e.origin is Origin.CARD and row_id
+        }:
+            # So is a card.
+            self._conn.execute(
+                "DELETE FROM evidence WHERE artifact_id = ? AND origin = ? AND "
+                "(place = ? OR substr(place, 1, length(?)) = ?)",
+                (row_id, Origin.CARD.value, card, f"{card}#", f"{card}#"),
             )
         rows = []
         for item in fresh:

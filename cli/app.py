@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import difflib
 from importlib import import_module
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from rkfetch import __version__
 from rkfetch.registry.errors import UsageError
+
+from .options import Fixed
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -58,7 +60,8 @@ Examples:
   rkfetch hf:OWNER/REPO/FILE.rkllm --runtime 1.2.3
 """
 _EPILOG = """`rkfetch COMMAND --help` explains a command. --debug with any command shows full
-details of a failure."""
+details of a failure. Options that name a variable can be fixed in config.toml, too;
+`rkfetch doctor` shows where that is, and what is set."""
 _CATALOG_HELP = "What rkfetch knows about uploads."
 
 
@@ -89,12 +92,15 @@ def build_app(args: Sequence[str] = ()) -> typer.Typer:
 
     A board's core is slow: the other commands' modules would cost more than the command itself.
     """
+    fixed = Fixed()
+    defaults: dict[str, Any] = dict.fromkeys(COMMANDS, fixed)
+    defaults |= {group: dict.fromkeys(commands, fixed) for group, commands in GROUPS.items()}
     app = typer.Typer(
         no_args_is_help=True,
         pretty_exceptions_enable=False,
         # Plain help: rich costs as much again as everything else together.
         rich_markup_mode=None,
-        context_settings={"help_option_names": ["-h", "--help"]},
+        context_settings={"help_option_names": ["-h", "--help"], "default_map": defaults},
     )
     app.callback(help=_HELP, epilog=_EPILOG)(_root)
     named = args[0] if args and (args[0] in COMMANDS or args[0] in GROUPS) else None

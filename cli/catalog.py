@@ -11,7 +11,7 @@ import typer
 from rkfetch.registry.errors import UnknownModelError, UsageError
 from rkfetch.registry.model import Availability, Platform, Quant
 
-from . import options  # noqa: TC001 - typer reads the annotations
+from . import options
 from .answers import artifact_json, attributes_json
 from .catalog_words import artifact_lines, guess_lines, result_lines, status_lines
 from .opening import open_catalog
@@ -20,7 +20,7 @@ from .output import emit, emit_json, safe, say
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from rkfetch.catalog.database import Catalog, CatalogStatus
+    from rkfetch.catalog.database import Catalog, CatalogStatus, Repository
     from rkfetch.catalog.naming import Guess
     from rkfetch.registry.compat import Level
     from rkfetch.registry.model import Artifact
@@ -31,18 +31,18 @@ LimitOption = Annotated[
 ]
 SearchPlatformOption = Annotated[
     str | None,
-    typer.Option(
+    options.fixable(
+        "platform",
         "--platform",
-        envvar="RKFETCH_PLATFORM",
         metavar="SOC",
         help="Only builds for this SoC, or of an unknown one.",
     ),
 ]
 SearchRuntimeOption = Annotated[
     str | None,
-    typer.Option(
+    options.fixable(
+        "runtime",
         "--runtime",
-        envvar="RKFETCH_RUNTIME",
         metavar="X.Y.Z",
         help="Show verdicts for this runtime, and leave out builds that it is known to refuse.",
     ),
@@ -155,22 +155,26 @@ def show_command(
     """
     with open_catalog() as catalog:
         artifacts = _referred(catalog, reference)
-        shown = [(artifact, catalog.companions(artifact)) for artifact in artifacts]
+        shown = [(a, catalog.companions(a), catalog.listed(a.source, a.repo)) for a in artifacts]
     if as_json:
         emit_json(
             {
                 "reference": reference,
                 "artifacts": [
-                    {**_evidence_json(a), "companions": [_companion_json(c) for c in companions]}
-                    for a, companions in shown
+                    {
+                        **_evidence_json(a),
+                        "companions": [_companion_json(c) for c in companions],
+                        "repository": _repository_json(listed),
+                    }
+                    for a, companions, listed in shown
                 ],
             }
         )
         return
-    for number, (artifact, companions) in enumerate(shown):
+    for number, (artifact, companions, listed) in enumerate(shown):
         if number:
             emit("")
-        for line in artifact_lines(artifact, companions):
+        for line in artifact_lines(artifact, companions, listed):
             emit(line)
 
 
@@ -206,6 +210,7 @@ def _referred(catalog: Catalog, text: str) -> Sequence[Artifact]:
 def _evidence_json(artifact: Artifact) -> dict[str, Any]:
     return {
         **artifact_json(artifact),
+        "ref": artifact.ref,
         "availability": artifact.availability.value,
         "note": artifact.note,
         "curated": artifact.curated,
@@ -222,6 +227,21 @@ def _evidence_json(artifact: Artifact) -> dict[str, Any]:
             }
             for name, attribute in artifact.attributes.items()
         },
+    }
+
+
+def _repository_json(listed: Repository | None) -> dict[str, Any] | None:
+    if listed is None:
+        return None
+    return {
+        "created": listed.created,
+        "modified": listed.modified,
+        "downloads": listed.downloads,
+        "likes": listed.likes,
+        "license": listed.license,
+        "library": listed.library,
+        "base_model": listed.base_model,
+        "tags": list(listed.tags),
     }
 
 

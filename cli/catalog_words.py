@@ -14,7 +14,7 @@ from .output import answers_to_terminal, human_bytes, safe
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from rkfetch.catalog.database import CatalogStatus, Companion
+    from rkfetch.catalog.database import CatalogStatus, Companion, Repository
     from rkfetch.catalog.naming import Guess
     from rkfetch.catalog.update import Report
     from rkfetch.registry.compat import Level
@@ -83,7 +83,9 @@ def _fitting(name: str, used: int) -> str:
     return f"{name[: room - 1 - half]}…{name[-half:]}"
 
 
-def artifact_lines(artifact: Artifact, companions: Sequence[Companion]) -> Iterator[str]:
+def artifact_lines(
+    artifact: Artifact, companions: Sequence[Companion], listed: Repository | None = None
+) -> Iterator[str]:
     """Show one build with all its evidence, the strongest first."""
     from rkfetch.catalog.models import SCHEMES
 
@@ -96,18 +98,34 @@ def artifact_lines(artifact: Artifact, companions: Sequence[Companion]) -> Itera
     yield "  " + ", ".join(traits)
     for label, text in (
         ("sha256", artifact.sha256),
-        ("revision", artifact.revision),
+        ("revision", _revision(artifact)),
         ("updated", artifact.updated),
+        ("repository", _repository(listed) if listed else None),
         ("note", artifact.note),
     ):
         if text:
             yield f"  {label:<13}{safe(text)}"
     for companion in companions:
-        yield f"  {companion.role:<13}{safe(companion.path)}"
+        size = human_bytes(companion.size_bytes) if companion.size_bytes is not None else ""
+        yield f"  {companion.role:<13}{safe(companion.path)}" + (f", {size}" if size else "")
     for name in ATTRIBUTES:
         attribute = artifact.attribute(name)
         if attribute.evidence:
             yield from _attribute_lines(attribute)
+
+
+def _revision(artifact: Artifact) -> str | None:
+    if artifact.ref in {None, artifact.revision}:
+        return artifact.revision
+    return f"{artifact.ref} ({artifact.revision})" if artifact.revision else artifact.ref
+
+
+def _repository(listed: Repository) -> str:
+    counted = (("downloads", listed.downloads), ("likes", listed.likes))
+    said = [f"{number} {what}" for what, number in counted if number is not None]
+    said += [f"licence {listed.license}"] if listed.license else []
+    said += [f"since {listed.created[:10]}"] if listed.created else []
+    return ", ".join(said)
 
 
 def _attribute_lines(attribute: Attribute) -> Iterator[str]:
@@ -161,9 +179,17 @@ def update_lines(report: Report) -> Iterator[str]:
         f"{report.source}: {report.listed} {what} listed, {report.unchanged} unchanged, "
         f"{report.changed} read with {report.builds} builds, {report.gone} gone"
     )
-    yield f"{report.probed} headers read" + (
+    amount = f" ({human_bytes(report.read_bytes)})" if report.probed else ""
+    yield f"{report.probed} headers read{amount}" + (
         f", {report.unread} could not be read" if report.unread else ""
     )
+    left = [
+        f"{count} {what}"
+        for count, what in ((report.left_repositories, "repositories"), (report.left, "headers"))
+        if count
+    ]
+    if left:
+        yield f"{' and '.join(left)} left for the next update: its limits were reached"
     if report.skipped:
         yield f"{len(report.skipped)} left out; the next update tries them again"
 

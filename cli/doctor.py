@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from rkfetch.registry import settings
 from rkfetch.registry.errors import UsageError
 
 from .options import JsonOption, SysrootOption  # noqa: TC001 - typer reads the annotations
 from .output import answers_to_terminal, emit, emit_json, safe
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from rkfetch.registry.finding import Finding
     from rkfetch.registry.runtimes import RuntimeFound
@@ -24,13 +25,7 @@ if TYPE_CHECKING:
     from rkfetch.registry.target import Board
 
 _CHECK_FAILED = 3
-_OVERRIDES = (
-    "RKFETCH_PLATFORM",
-    "RKFETCH_RUNTIME",
-    "RKFETCH_DRIVER",
-    "RKFETCH_MEMORY",
-    "RKFETCH_CONTEXT",
-)
+_OF_THE_BOARD = ("platform", "runtime", "driver", "memory", "context")
 _COLOURS = {
     "problem": typer.colors.RED,
     "warning": typer.colors.YELLOW,
@@ -58,18 +53,22 @@ def doctor_command(
     root = Path(sysroot)
     board = detect(root)
     is_here = os.path.realpath(root) == "/"
-    surroundings = _look_around() if is_here else None
+    in_force, problems = settings.everything() if is_here else ([], [])
+    surroundings = _look_around(in_force, problems) if is_here else None
     findings = examine(board, surroundings)
+    files = settings.files() if is_here else []
     if as_json:
-        emit_json(_as_json(board, findings))
+        emit_json(_as_json(board, findings, in_force, files))
     else:
-        for line in _screen(board, findings):
+        for line in _screen(board, findings, [*_settings_lines(in_force, files)]):
             emit(line)
     if check and any(finding.severity is Severity.PROBLEM for finding in findings):
         raise typer.Exit(_CHECK_FAILED)
 
 
-def _look_around() -> Surroundings:
+def _look_around(
+    in_force: Sequence[settings.Setting], problems: Sequence[UsageError]
+) -> Surroundings:
     """Look at what rkfetch works with here, without creating or writing anything."""
     from rkfetch.registry.surroundings import Surroundings
 
@@ -80,11 +79,12 @@ def _look_around() -> Surroundings:
         free_bytes=free_bytes,
         endpoint=_endpoint(),
         token=_token_state(),
-        is_offline=any(
-            os.environ.get(name, "").strip().lower() in {"1", "true", "yes", "on"}
-            for name in ("HF_HUB_OFFLINE", "RKFETCH_OFFLINE")
+        is_offline=any(s.value for s in in_force if s.key == "offline"),
+        overrides=tuple(
+            f"{s.key} {s.text} ({s.origin})" for s in in_force if s.key in _OF_THE_BOARD
         ),
-        overrides=tuple(f"{v}={os.environ[v]}" for v in _OVERRIDES if os.environ.get(v)),
+        settings_problems=tuple(problems),
+        settings_unknown=tuple(settings.unknown_keys()),
     )
 
 
@@ -106,16 +106,15 @@ def _look_at_store() -> tuple[str | None, bool, int | None]:
 
 
 def _endpoint() -> str | None:
-    """Return the address that HF_ENDPOINT names, without secrets; empty if it is none."""
+    """Return the first place that is asked, without secrets, if it is not the usual one."""
     from rkfetch.registry.addresses import shown
-    from rkfetch.registry.hub import endpoint
+    from rkfetch.registry.endpoints import HUB, endpoint
 
-    if not os.environ.get("HF_ENDPOINT"):
-        return None
     try:
-        return shown(endpoint())
+        first = endpoint()
     except UsageError:
-        return ""
+        return None
+    return shown(first) if first != HUB else None
 
 
 def _token_state() -> TokenState:
@@ -131,9 +130,9 @@ def _token_state() -> TokenState:
 # --- for people --------------------------------------------------------------------------------
 
 
-def _screen(board: Board, findings: tuple[Finding, ...]) -> Iterator[str]:
-    """Yield the lines of the screen: what it is, the facts, the runtimes, the findings."""
-    width = min(shutil.get_terminal_size((100, 24)).columns, 100)
+def _screen(board: Board, findings: tuple[Finding, ...], set_here: Sequence[str]) -> Iterator[str]:
+    """Yield the lines: what it is, the facts, the runtimes, what is set, the findings."""
+    width = _columns()
     yield _headline(board)
     yield ""
     yield from _table(
@@ -146,8 +145,31 @@ def _screen(board: Board, findings: tuple[Finding, ...]) -> Iterator[str]:
         rows = [_runtime_row(found) for found in board.runtimes]
         yield from _table(rows, width)
     yield ""
+    yield from set_here
     for finding in findings:
         yield from _finding_lines(finding, width)
+
+
+def _settings_lines(in_force: Sequence[settings.Setting], files: Sequence[Path]) -> Iterator[str]:
+    """Yield what is set here, by what, and where it can be set."""
+    if not files:
+        return
+    yield "settings:"
+    rows = [(s.key, _shown(s), f"by {s.origin}") for s in in_force]
+    rows += [("file", "read" if path.is_file() else "not there", str(path)) for path in files]
+    yield from _table(rows, _columns())
+    yield ""
+
+
+def _shown(setting: settings.Setting) -> str:
+    """Return what is set, without what an address may hold of secrets."""
+    from rkfetch.registry.addresses import shown
+
+    return " ".join(shown(word) if "://" in word else word for word in setting.text.split())
+
+
+def _columns() -> int:
+    return min(shutil.get_terminal_size((100, 24)).columns, 100)
 
 
 def _headline(board: Board) -> str:
@@ -217,7 +239,12 @@ def _wrap(text: str, width: int, lead: str = "") -> list[str]:
 # --- for scripts -------------------------------------------------------------------------------
 
 
-def _as_json(board: Board, findings: tuple[Finding, ...]) -> dict[str, Any]:
+def _as_json(
+    board: Board,
+    findings: tuple[Finding, ...],
+    in_force: Sequence[settings.Setting],
+    files: Sequence[Path],
+) -> dict[str, Any]:
     return {
         "board": {
             "on_board": board.on_board,
@@ -254,6 +281,8 @@ def _as_json(board: Board, findings: tuple[Finding, ...]) -> dict[str, Any]:
             }
             for found in board.runtimes
         ],
+        "settings": [{"key": s.key, "value": _shown(s), "from": s.origin} for s in in_force],
+        "config_files": [{"path": str(path), "exists": path.is_file()} for path in files],
         "findings": [
             {
                 "rule": finding.rule,

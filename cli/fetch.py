@@ -12,7 +12,7 @@ import typer
 from rkfetch.registry.compat import Level
 from rkfetch.registry.errors import RkfetchError
 
-from . import options  # noqa: TC001 - typer reads the annotations
+from . import options
 from .answers import answer_json, choice_lines, explain_lines, target_words
 from .opening import open_catalog, open_network
 from .output import emit, emit_json, human_bytes, safe, say, talks_to_terminal, wrapped
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from rkfetch.catalog.get import Got
     from rkfetch.registry.http import Http
     from rkfetch.registry.limits import Limits
+    from rkfetch.registry.metered import Costs
     from rkfetch.registry.progress import Progress
 
     from .progress import Silent
@@ -44,18 +45,18 @@ OutputOption = Annotated[
 
 LimitRateOption = Annotated[
     str | None,
-    typer.Option(
+    options.fixable(
+        "limit_rate",
         "--limit-rate",
-        envvar="RKFETCH_LIMIT_RATE",
         metavar="RATE",
         help="Bytes per second at the most, over all connections, like 500k or 2M.",
     ),
 ]
 ConnectionsOption = Annotated[
     int,
-    typer.Option(
+    options.fixable(
+        "connections",
         "--connections",
-        envvar="RKFETCH_CONNECTIONS",
         metavar="N",
         min=1,
         max=16,
@@ -65,10 +66,20 @@ ConnectionsOption = Annotated[
 ]
 BackgroundOption = Annotated[
     bool,
-    typer.Option(
-        "--background",
-        envvar="RKFETCH_BACKGROUND",
+    options.fixable(
+        "background",
+        "--background/--no-background",
         help="Give way: one connection, and every other program goes first at processor and disk.",
+    ),
+]
+MeteredOption = Annotated[
+    str,
+    options.fixable(
+        "metered",
+        "--metered",
+        metavar="yes|no|auto",
+        help="Whether the network costs by the byte: then nothing large comes over it unasked, and "
+        "what comes uses one connection. By itself it asks NetworkManager.",
     ),
 ]
 
@@ -81,6 +92,7 @@ def fetch_command(
     limit_rate: LimitRateOption = None,
     connections: ConnectionsOption = 8,
     background: BackgroundOption = False,
+    metered: MeteredOption = "auto",
     quiet: options.QuietOption = False,
 ) -> None:
     """Get a model: find the build that the board's runtime loads, download, verify, print its path.
@@ -98,7 +110,7 @@ def fetch_command(
     \b
     Exit codes: 0 verified and here, 2 wrong usage, 3 nothing compatible, 4 unknown model,
       5 gated, 6 network, 7 integrity, 8 disk, 9 memory, 10 only a conversion would help,
-      11 offline, 130 interrupted.
+      11 offline (or a metered link), 130 interrupted.
     """
     limits = _limits(limit_rate, connections, background=background)
     # With --json, stderr carries progress as JSON lines, and nothing that is none.
@@ -120,6 +132,7 @@ def fetch_command(
                     http=http,
                     progress=progress,
                     limits=limits,
+                    costs=_costs(metered, None if silent else progress),
                 )
         except RkfetchError as error:
             error.answer = answer_json(answer, action="none", candidate=answer.choice)
@@ -158,6 +171,22 @@ def _limits(limit_rate: str | None, connections: int, *, background: bool) -> Li
     return Limits(connections=connections, bytes_per_s=rate)
 
 
+def _costs(metered: str, progress: Silent | None) -> Costs:
+    """Return what may be spent; with ``progress``, whose place a question takes, if agreed to."""
+    from rkfetch.registry.metered import Costs
+
+    def agree(size_bytes: int | None, who: str) -> bool:
+        if progress is None or not _can_ask():
+            return False
+        progress.close()
+        much = "nobody knows how much" if size_bytes is None else human_bytes(size_bytes)
+        for line in wrapped(f"this link is metered ({who}), and {much} would come over it"):
+            say(line)
+        return _says_yes("Fetch it all the same?")
+
+    return Costs(metered=metered, agree=agree)
+
+
 def _have(
     answer: Answer,
     *,
@@ -167,6 +196,7 @@ def _have(
     http: Http | None,
     progress: Progress,
     limits: Limits,
+    costs: Costs,
 ) -> tuple[Got, Path]:
     """Have the chosen file in the store and, if that was asked for, in its place."""
     from pathlib import Path
@@ -187,6 +217,7 @@ def _have(
         http=http,
         progress=progress,
         limits=limits,
+        costs=costs,
     )
     if output is None:
         return got, got.installed.path
@@ -197,18 +228,24 @@ def _ask_about_risk(
     question: Question, answer: Answer, catalog: Catalog, http: Http | None
 ) -> tuple[Question, Answer]:
     """At a terminal, offer a build that is known to misbehave rather than none."""
-    if not (sys.stdin is not None and sys.stdin.isatty() and talks_to_terminal()):
+    if not _can_ask():
         return question, answer
     daring = replace(question, allow_risky=True)
     risky = daring.answer(catalog, http)
     if risky.choice is None:
         return question, answer
     _announce(risky)
+    return (daring, risky) if _says_yes("Take it all the same?") else (question, answer)
+
+
+def _can_ask() -> bool:
+    return sys.stdin is not None and sys.stdin.isatty() and talks_to_terminal()
+
+
+def _says_yes(question: str) -> bool:
     # Not typer.confirm: it writes a space to stdout, where only the path may stand.
-    say("Take it all the same? [y/N]")
-    if sys.stdin.readline().strip().lower() in {"y", "yes"}:
-        return daring, risky
-    return question, answer
+    say(f"{question} [y/N]")
+    return sys.stdin.readline().strip().lower() in {"y", "yes"}
 
 
 def _announce(answer: Answer) -> None:

@@ -131,9 +131,7 @@ def _read_remote(artifact: Artifact, *, full: bool, offline: bool) -> RkllmFacts
     from rkfetch.registry.rkllm_read import read_rkllm
 
     patience = RetryPolicy(attempts=3)
-    with Http(
-        token=hub_token(), connect_timeout_s=5, retries=patience, offline=offline or None
-    ) as http:
+    with Http(token=hub_token(), connect_timeout_s=5, retries=patience, offline=offline) as http:
         return read_rkllm(HttpBytes(http, artifact), full=full)
 
 

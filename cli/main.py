@@ -6,18 +6,19 @@ import contextlib
 import os
 import signal
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rkfetch import __version__
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from types import FrameType
 
     from rkfetch.registry.errors import RkfetchError
 
 INTERRUPTED = 130
 USAGE = 2
+_PATIENCE_S = 1.0
 
 
 class Interrupted(BaseException):
@@ -57,6 +58,7 @@ def _run(args: list[str], *, debug: bool) -> int:
 
     try:
         args = with_default_command(args)
+        _say_what_is_not_understood(args)
         build_app(args)(args, prog_name="rkfetch")
     except SystemExit as stop:
         return _stopped(stop, args)
@@ -76,6 +78,18 @@ def _run(args: list[str], *, debug: bool) -> int:
     return 0
 
 
+def _say_what_is_not_understood(args: Sequence[str]) -> None:
+    """Name what stands in ``config.toml`` for a newer rkfetch, or by mistake."""
+    from rkfetch.registry.settings import unknown_keys
+
+    from .output import say, wrapped
+
+    if {"--json", "--quiet", "-q"}.isdisjoint(args) and args[:1] != ["doctor"]:
+        for sentence in unknown_keys():
+            for line in wrapped(sentence, lead="note: "):
+                say(line)
+
+
 def _stopped(stop: SystemExit, args: Sequence[str]) -> int:
     """Return the exit code of a command that ended itself, or that typer did not understand."""
     code = stop.code if isinstance(stop.code, int) else int(stop.code is not None)
@@ -91,13 +105,18 @@ def _answer_failure(
     """With ``--json``, answer for a failure that is none of our errors."""
     if "--json" not in args or sys.stdout is None:
         return
-    from .answers import question_json
     from .output import emit_json
 
-    asked = next((a for a in args[1:] if not a.startswith("-")), None)
-    known = question_json(asked) if args[0] in {"fetch", "resolve"} else {}
     error = {"code": code, "kind": kind, "message": message, "cause": [], "hint": hint}
-    emit_json({**known, "status": "error", "error": error})
+    emit_json({**_asked(args), "status": "error", "error": error})
+
+
+def _asked(args: Sequence[str]) -> Mapping[str, Any]:
+    """Return the keys that an answer to this command line always has."""
+    from .answers import question_json
+
+    asked = next((a for a in args[1:] if not a.startswith("-")), None)
+    return question_json(asked) if args[0] in {"fetch", "resolve"} else {}
 
 
 def _report(error: RkfetchError, args: Sequence[str], *, debug: bool) -> int:
@@ -110,16 +129,28 @@ def _report(error: RkfetchError, args: Sequence[str], *, debug: bool) -> int:
         for line in traceback.format_exc().splitlines():
             say(safe(line, limit=2000))
     if "--json" in args and sys.stdout is not None:
-        emit_json({**(error.answer or {}), "status": "error", "error": error_json(error)})
+        emit_json({**(error.answer or _asked(args)), "status": "error", "error": error_json(error)})
     say_error(error)
     return error.exit_code
 
 
 @contextlib.contextmanager
 def _signals() -> Iterator[None]:
-    """Turn SIGINT and SIGTERM into one exception, so that partial data is put in order."""
+    """Turn SIGINT and SIGTERM into one exception, so that partial data is put in order.
+
+    That takes as long as the disk does, which cannot be interrupted and is said.
+    """
+    import threading
+
+    from .output import say
+
+    waiting = "stopping once the disk has answered; what was downloaded is kept"
+    patience = threading.Timer(_PATIENCE_S, say, [waiting])
+    patience.daemon = True
 
     def stop(number: int, _frame: FrameType | None) -> None:
+        with contextlib.suppress(RuntimeError):  # it was started by an earlier signal
+            patience.start()
         raise Interrupted(signal.Signals(number).name)
 
     before = {}
@@ -129,5 +160,6 @@ def _signals() -> Iterator[None]:
     try:
         yield
     finally:
+        patience.cancel()
         for number, handler in before.items():
             signal.signal(number, handler)

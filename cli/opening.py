@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from contextlib import contextmanager
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING
+
+from rkfetch.registry import settings
 
 from .output import safe, say
 
@@ -33,8 +34,8 @@ def open_catalog(*, quiet: bool = False) -> Iterator[Catalog]:
 
 
 def _say_if_stale(catalog: Catalog) -> None:
-    limit = os.environ.get("RKFETCH_STALE_AFTER_DAYS", "")
-    days = int(limit) if limit.isascii() and limit.isdigit() else STALE_AFTER_DAYS
+    limit: int | None = settings.value("stale_after_days")
+    days = STALE_AFTER_DAYS if limit is None else limit
     as_of = catalog.as_of()
     if as_of is None or not days:
         return
@@ -53,8 +54,13 @@ def open_network(*, offline: bool, patient: bool) -> Iterator[Http | None]:
     from rkfetch.registry.hub import hub_token
 
     if patient:
-        client = Http(token=hub_token())
+        client = Http(token=hub_token(), offline=False)
     else:
-        client = Http(token=hub_token(), connect_timeout_s=5, retries=RetryPolicy(attempts=2))
+        client = Http(
+            token=hub_token(),
+            offline=False,
+            connect_timeout_s=5,
+            retries=RetryPolicy(attempts=2),
+        )
     with client:
         yield client

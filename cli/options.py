@@ -1,25 +1,42 @@
 """Options that several commands share, and what they mean.
 
-Each can be fixed for a whole machine by an environment variable, which its help names.
+Most can be fixed for a whole machine, by the variable that the help names or in ``config.toml``:
+`Fixed` gives what is set to the command line, which itself reads neither.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from rkfetch.registry import settings
 from rkfetch.registry.model import Platform
 from rkfetch.registry.versions import parse_version
 
 if TYPE_CHECKING:
     from rkfetch.registry.model import Target
 
+
+class Fixed(dict[str, Any]):
+    """What is set for the options of a command, by their names; looked up when it is asked for."""
+
+    def get(self, key: str, default: Any = None) -> Any:
+        """Return what is set for an option that was not given; raises as `settings.find`."""
+        return settings.value(key) if key in settings.KNOWN else default
+
+
+def fixable(key: str, name: str, *, help: str, **more: Any) -> Any:  # noqa: A002 - typer's word
+    """Return an option whose parameter bears the name of a setting, which is its default."""
+    variables = ", ".join(settings.KNOWN[key].variables)
+    return typer.Option(name, help=f"{help} [env var: {variables}]", **more)
+
+
 PlatformOption = Annotated[
     str | None,
-    typer.Option(
+    fixable(
+        "platform",
         "--platform",
-        envvar="RKFETCH_PLATFORM",
         metavar="SOC",
         help="The board's SoC: rk3576, rk3588, rk3562 or rv1126b. On a board it is detected; "
         "elsewhere it is rk3576 unless said.",
@@ -27,27 +44,27 @@ PlatformOption = Annotated[
 ]
 RuntimeOption = Annotated[
     str | None,
-    typer.Option(
+    fixable(
+        "runtime",
         "--runtime",
-        envvar="RKFETCH_RUNTIME",
         metavar="X.Y.Z",
         help="Version of librkllmrt.so on the board. On a board it is detected.",
     ),
 ]
 DriverOption = Annotated[
     str | None,
-    typer.Option(
+    fixable(
+        "driver",
         "--driver",
-        envvar="RKFETCH_DRIVER",
         metavar="X.Y.Z",
         help="Version of the board's rknpu kernel driver. On a board it is detected.",
     ),
 ]
 MemoryOption = Annotated[
     str | None,
-    typer.Option(
+    fixable(
+        "memory",
         "--memory",
-        envvar="RKFETCH_MEMORY",
         metavar="SIZE",
         help="The board's memory, like 4G or 8G. On a board it is detected; elsewhere memory is "
         "not checked unless said.",
@@ -55,9 +72,9 @@ MemoryOption = Annotated[
 ]
 ContextOption = Annotated[
     int | None,
-    typer.Option(
+    fixable(
+        "context",
         "--context",
-        envvar="RKFETCH_CONTEXT",
         metavar="TOKENS",
         min=1,
         help="The context you need. It is fixed when a file is built, so smaller files are "
@@ -66,9 +83,9 @@ ContextOption = Annotated[
 ]
 SysrootOption = Annotated[
     str,
-    typer.Option(
+    fixable(
+        "sysroot",
         "--sysroot",
-        envvar="RKFETCH_SYSROOT",
         metavar="DIR",
         help="Detect the board from this root file system instead of /.",
     ),
@@ -89,9 +106,9 @@ AllowUnverifiedOption = Annotated[
 ]
 OfflineOption = Annotated[
     bool,
-    typer.Option(
-        "--offline",
-        envvar=["RKFETCH_OFFLINE", "HF_HUB_OFFLINE"],
+    fixable(
+        "offline",
+        "--offline/--no-offline",
         help="Never use the network.",
     ),
 ]

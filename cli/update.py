@@ -9,13 +9,14 @@ from typer.core import TyperCommand
 
 from rkfetch.registry.errors import NetworkError, OfflineError, RkfetchError
 
-from . import options  # noqa: TC001 - typer reads the annotations
+from . import options
 from .catalog_words import update_lines
 from .output import emit_json, error_json, safe, say
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from rkfetch.catalog.reading import Allowance
     from rkfetch.catalog.sources import Entry
     from rkfetch.catalog.update import Report
     from rkfetch.registry.http import Http
@@ -50,9 +51,33 @@ class ListsSources(TyperCommand):
         super().format_epilog(ctx, formatter)
 
 
+BudgetOption = Annotated[
+    str | None,
+    options.fixable(
+        "update_budget",
+        "--budget",
+        metavar="SIZE",
+        help="Read at most so many bytes of headers, like 50M; the rest is left for the next "
+        "update.",
+    ),
+]
+WithinOption = Annotated[
+    str | None,
+    options.fixable(
+        "update_within",
+        "--within",
+        metavar="TIME",
+        help="Begin nothing new after so long, like 90s, 10m or 1h; the rest is left for the next "
+        "update.",
+    ),
+]
+
+
 def update_command(
     sources: SourcesArgument = None,
     *,
+    update_budget: BudgetOption = None,
+    update_within: WithinOption = None,
     offline: options.OfflineOption = False,
     as_json: options.JsonOption = False,
     quiet: options.QuietOption = False,
@@ -67,21 +92,37 @@ def update_command(
     Examples:
       rkfetch catalog update
       rkfetch catalog update modelscope
+      rkfetch catalog update --budget 20M --within 5m
     """
+    from rkfetch.catalog.reading import Allowance
     from rkfetch.catalog.sources import chosen
+    from rkfetch.registry.courtesy import Courtesy
     from rkfetch.registry.http import Http
     from rkfetch.registry.hub import hub_token
 
+    from .amounts import parse_bytes, parse_seconds
+
+    most_bytes = parse_bytes(update_budget) if update_budget else None
+    most_s = parse_seconds(update_within) if update_within else None
     wanted = chosen(sources or ())
     if offline and any(entry.is_online for entry in wanted):
         raise OfflineError(
             "the catalog was not updated: the network is switched off",
-            cause=["--offline, RKFETCH_OFFLINE or HF_HUB_OFFLINE is set"],
+            cause=["--offline, or the setting `offline` (RKFETCH_OFFLINE, HF_HUB_OFFLINE)"],
             hint="`rkfetch catalog status` shows how old it is",
         )
-    with Http(token=None if offline else hub_token(), offline=offline) as http:
+    allowance = Allowance(most_bytes=most_bytes, most_s=most_s)
+    token = None if offline else hub_token()
+    with Http(token=token, offline=offline, courtesy=Courtesy()) as http:
         done = [
-            _update(entry, http, quiet=quiet, as_json=as_json, is_alone=len(wanted) == 1)
+            _update(
+                entry,
+                http,
+                allowance,
+                quiet=quiet,
+                as_json=as_json,
+                is_alone=len(wanted) == 1,
+            )
             for entry in wanted
         ]
     answer = {"sources": [_json(entry, result) for entry, result in zip(wanted, done, strict=True)]}
@@ -95,7 +136,13 @@ def update_command(
 
 
 def _update(
-    entry: Entry, http: Http, *, quiet: bool, as_json: bool, is_alone: bool
+    entry: Entry,
+    http: Http,
+    allowance: Allowance,
+    *,
+    quiet: bool,
+    as_json: bool,
+    is_alone: bool,
 ) -> Report | RkfetchError:
     """Update one source and tell; return what it did, or why it failed."""
     from rkfetch.catalog.sources import Task
@@ -105,7 +152,7 @@ def _update(
 
     observer: Observer = Observer() if quiet else Talk(entry.name)
     try:
-        report = entry.update(Task(http=http, observer=observer))
+        report = entry.update(Task(http=http, observer=observer, allowance=allowance))
     except RkfetchError as error:
         if not (quiet or is_alone):
             say(f"{entry.name}: {safe(error.message)}")
@@ -149,6 +196,9 @@ def report_json(result: Report) -> dict[str, Any]:
         "gone": result.gone,
         "builds": result.builds,
         "probed": result.probed,
+        "read_bytes": result.read_bytes,
         "unread": result.unread,
+        "left": result.left,
+        "left_repositories": result.left_repositories,
         "skipped": [{"what": what, "why": why} for what, why in result.skipped],
     }

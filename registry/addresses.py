@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import ipaddress
-import os
 import socket
 from enum import IntEnum
 from typing import TYPE_CHECKING
 from urllib.parse import urljoin, urlsplit
 
+from . import settings
 from .errors import NetworkError
 
 if TYPE_CHECKING:
@@ -95,7 +95,7 @@ def token_fits(endpoint: str) -> bool:
     It may go to huggingface.co and its subdomains over TLS, and to this machine. A mirror of
     another domain gets it only if the user opted in with ``RKFETCH_TOKEN_TO_MIRROR=1``.
     """
-    if os.environ.get("RKFETCH_TOKEN_TO_MIRROR", "").strip() == "1":
+    if settings.value("token_to_mirror"):
         return True
     scheme, name, _ = origin(endpoint)
     if name == "localhost" or _nearest(_lookup(name, socket.AI_NUMERICHOST)) is Reach.LOOPBACK:

@@ -8,7 +8,7 @@ from .compat import DRIVER_ADVISED, DRIVER_CLEAN, DRIVER_W8A8
 from .finding import Finding, Severity
 from .model import Platform
 from .runtimes import disagreement
-from .surroundings import about_network, about_overrides, about_store
+from .surroundings import about_network, about_settings, about_store
 from .versions import Version
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ def examine(board: Board, surroundings: Surroundings | None = None) -> tuple[Fin
         findings += _about_memory(board)
         findings += _about_process(board)
     if surroundings is not None:
-        findings += about_overrides(surroundings)
+        findings += about_settings(surroundings)
         findings += about_store(surroundings)
         findings += about_network(surroundings)
     return tuple(sorted(findings, key=lambda finding: finding.severity.rank))

@@ -7,17 +7,17 @@ import errno
 import hashlib
 import os
 import stat
-from pathlib import Path
+import tempfile
 from typing import TYPE_CHECKING
 
-from .errors import DiskSpaceError, RkfetchError, UsageError
+from .disk_failures import failure_of_disk, free_bytes
+from .errors import DiskSpaceError, RkfetchError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
 BLOCK_BYTES = 1 << 20
-_FULL = {errno.ENOSPC, errno.EDQUOT}
-_FORBIDDEN = {errno.EACCES, errno.EPERM, errno.EROFS}
 _LONGEST_NOTE = 1 << 20
 """Bytes of a journal or a record; what is longer is none of ours."""
 _REMOVE_IT = "rkfetch follows no links in its own folder: remove {}, then run the command again"
@@ -35,80 +35,7 @@ def disk_errors(place: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        said = error.strerror or str(error)
-        if error.errno in _FULL:
-            have = free_bytes(place)
-            raise DiskSpaceError(
-                f"no room is left in {place}",
-                have_bytes=have,
-                where=str(place),
-                cause=[f"{said}; {have:,} bytes are free"],
-                hint="make room (`rkfetch gc`, `rkfetch rm`), then run the same command again",
-            ) from error
-        if error.errno == errno.EFBIG:
-            raise DiskSpaceError(
-                f"the file system of {place} does not hold files of that size",
-                where=str(place),
-                cause=[f"{said}; FAT32, for one, ends at 4 GiB"],
-                hint="name a folder on another file system with RKFETCH_HOME",
-            ) from error
-        if error.errno in _FORBIDDEN:
-            raise _forbidden(place, error) from error
-        raise RkfetchError(f"{place} cannot be used", cause=[said]) from error
-
-
-def _forbidden(place: Path, error: OSError) -> UsageError:
-    """Say whose a place is that may not be written, and how its owner would share it."""
-    import shlex
-
-    cause = [error.strerror or str(error)]
-    hint = "name a folder that you may write with RKFETCH_HOME"
-    at = Path(error.filename) if isinstance(error.filename, str) else place
-    there = next((p for p in (at, *at.parents) if os.path.lexists(p)), place)
-    status = there.lstat()
-    if error.errno != errno.EROFS and status.st_uid != os.geteuid():
-        cause.append(f"{there} belongs to {_user(status.st_uid)}, group {_group(status.st_gid)}")
-        root = shlex.quote(str(_store_of(place)))
-        hint += (
-            f"; or share this one with a group that you are in: its owner runs "
-            f"`chgrp -R GROUP {root}; chmod -R g+rwX {root}; "
-            f"find {root} -type d -exec chmod g+s {{}} +`"
-        )
-    return UsageError(f"{place} cannot be written", cause=cause, hint=hint)
-
-
-def _store_of(place: Path) -> Path:
-    """Return the folder that is to be shared: the whole store, where a place is inside of one."""
-    for path in (place, *place.parents):
-        if path.name == "partials" or (
-            path.name == "models" and (path.parent / "partials").exists()
-        ):
-            return path.parent
-    return place
-
-
-def _user(number: int) -> str:
-    import pwd
-
-    try:
-        return pwd.getpwuid(number).pw_name
-    except KeyError:
-        return f"user {number}"
-
-
-def _group(number: int) -> str:
-    import grp
-
-    try:
-        return grp.getgrgid(number).gr_name
-    except KeyError:
-        return f"{number}"
-
-
-def free_bytes(place: Path) -> int:
-    """Return how many bytes this user may still write to the file system of an existing place."""
-    stats = os.statvfs(place)
-    return stats.f_bavail * stats.f_frsize
+        raise failure_of_disk(error, place) from error
 
 
 def require_space(directory: Path, need_bytes: int, *, margin_bytes: int = 1 << 20) -> None:
@@ -155,6 +82,23 @@ def preallocate(handle: int, size_bytes: int) -> bool:
         if number != errno.EINTR:
             raise OSError(number, os.strerror(number))
     return True
+
+
+def fills_holes(directory: Path) -> bool:
+    """Tell whether a file system writes zeros where a file was skipped, as FAT does.
+
+    vfat does so even behind what `preallocate` reserved.
+    """
+    skipped = 1 << 20
+    with contextlib.suppress(OSError):
+        handle, name = tempfile.mkstemp(prefix=".holes-", dir=directory)
+        try:
+            os.ftruncate(handle, skipped)
+            return os.fstat(handle).st_blocks * 512 >= skipped
+        finally:
+            close(handle)
+            os.unlink(name)  # noqa: PTH108 - a name of mkstemp
+    return False
 
 
 def make_directory(path: Path) -> None:
@@ -212,9 +156,7 @@ def require_own(directory: Path) -> None:
     except FileNotFoundError:
         return
     except OSError as error:
-        raise RkfetchError(
-            f"{directory} cannot be used", cause=[error.strerror or str(error)]
-        ) from error
+        raise failure_of_disk(error, directory) from error
     if not stat.S_ISDIR(mode):
         kind = "a symbolic link" if stat.S_ISLNK(mode) else "no folder"
         raise RkfetchError(
@@ -263,6 +205,12 @@ def read_note(path: Path) -> bytes:
     if len(data) > _LONGEST_NOTE:
         raise OSError(errno.EFBIG, "too long", str(path))
     return data
+
+
+def close(handle: int) -> None:
+    """Close a file, whatever its disk says: what is to last was synced before."""
+    with contextlib.suppress(OSError):
+        os.close(handle)
 
 
 def sync_directory(path: Path) -> None:

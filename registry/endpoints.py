@@ -1,4 +1,4 @@
-"""Where the hubs are, and the token for one of them, as the user's environment says."""
+"""Where the hubs are, and the token for one of them, as the user has set it."""
 
 from __future__ import annotations
 
@@ -7,77 +7,62 @@ import re
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from . import settings
 from .errors import UsageError
 
-MODELSCOPE = "https://www.modelscope.cn"
-"""ModelScope in China; its international site is https://www.modelscope.ai."""
+HUB = "https://huggingface.co"
 
 
 def endpoint() -> str:
-    """Return the Hub's base URL without a slash at its end: ``HF_ENDPOINT``, else huggingface.co.
-
-    Raises:
-        UsageError: ``HF_ENDPOINT`` is no http(s) URL, or holds a password.
-    """
-    return _base_url("HF_ENDPOINT", "https://huggingface.co")
+    """Return the first of `endpoints`, which stands for all where one has to; raises alike."""
+    return endpoints()[0]
 
 
 def endpoints() -> list[str]:
-    """Return the Hub's base URLs in the order in which they are asked.
+    """Return the Hub's base URLs in the order in which they are asked, without a slash at the end.
 
-    `endpoint` first, then those of ``RKFETCH_ENDPOINTS`` (separated by spaces or commas), which
-    take over where the ones before them fail.
+    ``HF_ENDPOINT``, then those of the setting ``endpoints``, each of which takes over where the
+    ones before it fail; huggingface.co where neither is set.
 
     Raises:
         UsageError: one of them is no http(s) URL, or holds a password.
     """
-    return list(dict.fromkeys([endpoint(), *_listed("RKFETCH_ENDPOINTS", "https://hf-mirror.com")]))
+    return list(dict.fromkeys([*_named("hub"), *_named("endpoints")])) or [HUB]
 
 
 def mirrors() -> list[str]:
     """Return the base URLs of stores of other machines, asked before any Hub.
 
-    ``RKFETCH_MIRRORS`` (separated by spaces or commas): each serves the folder ``models`` of a
-    store as static files.
+    The setting ``mirrors``: each serves the folder ``models`` of a store as static files.
 
     Raises:
         UsageError: one of them is no http(s) URL, or holds a password.
     """
-    return _listed("RKFETCH_MIRRORS", "http://nas.local:8080/models")
+    return _named("mirrors")
 
 
 def modelscope_endpoint() -> str:
-    """Return ModelScope's base URL, as its own client finds it.
+    """Return ModelScope's base URL: what is set, else www.modelscope.cn; raises like `mirrors`."""
+    return (_named("modelscope_endpoint") or ["https://www.modelscope.cn"])[0]
 
-    ``MODELSCOPE_ENDPOINT``, else ``MODELSCOPE_DOMAIN`` (the older name of it), else
-    www.modelscope.cn. Both may be a bare host, which is asked over TLS.
+
+def _named(key: str) -> list[str]:
+    """Return the addresses that are set under a key."""
+    named = settings.value(key) or ()
+    urls = (named,) if isinstance(named, str) else named
+    return [url.rstrip("/") for url in urls]
+
+
+def require_address(url: str) -> None:
+    """Check that something is an address that files can be asked of.
 
     Raises:
         UsageError: it is no http(s) URL, or holds a password.
     """
-    for variable in ("MODELSCOPE_ENDPOINT", "MODELSCOPE_DOMAIN"):
-        url = os.environ.get(variable, "").strip()
-        if url:
-            url = url if "://" in url else f"https://{url}"
-            return _checked(variable, url, MODELSCOPE)
-    return MODELSCOPE
-
-
-def _base_url(variable: str, default: str) -> str:
-    return _checked(variable, os.environ.get(variable) or default, default)
-
-
-def _listed(variable: str, example: str) -> list[str]:
-    urls = re.split(r"[\s,]+", os.environ.get(variable, ""))
-    return [_checked(variable, url, example) for url in urls if url]
-
-
-def _checked(variable: str, url: str, example: str) -> str:
-    url = url.strip().rstrip("/")
     if "@" in url:
         # Records, the catalog and messages name endpoints: what stands there is no secret.
         raise UsageError(
-            f"{variable} holds a user or a password, which would be stored and shown",
+            "it holds a user or a password, which would be stored and shown",
             hint="leave out what stands before the @; a token for the Hub goes into HF_TOKEN",
         )
     try:
@@ -86,10 +71,7 @@ def _checked(variable: str, url: str, example: str) -> str:
     except ValueError:
         valid = False
     if not valid:
-        raise UsageError(
-            f"{variable} is '{url}', which is not an address", hint=f"an example: {example}"
-        )
-    return url
+        raise UsageError(f"'{url[:200]}' is not an address")
 
 
 def hub_token() -> str | None:

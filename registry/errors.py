@@ -126,6 +126,23 @@ class OfflineError(RkfetchError):
     kind = "offline"
 
 
+class MeteredError(OfflineError):
+    """It is not on this machine, and would cost more than anybody agreed to."""
+
+    kind = "metered"
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        need_bytes: int | None,
+        cause: Sequence[str] = (),
+        hint: str | None = None,
+    ) -> None:
+        super().__init__(message, cause=cause, hint=hint)
+        self.need_bytes = need_bytes
+
+
 class ConversionError(RkfetchError):
     """A conversion was tried and failed."""
 

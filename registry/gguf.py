@@ -172,6 +172,22 @@ class Decoder:
         """Offset of the next byte to feed."""
         return self._base + max(self._pos, len(self._buffer))
 
+    @property
+    def walking(self) -> int | None:
+        """Offset of the entry whose strings are being walked through; None between arrays."""
+        return None if self._strings is None else self._strings.start
+
+    def jump(self, offset: int, keys: int) -> None:
+        """Go on at ``offset``, behind so many keys that are left unread.
+
+        For one who knows from elsewhere how long they are. What stands there is held to the same
+        rules, so that a wrong offset ends in `refusal`, `unknown` or `cut`.
+        """
+        self._base, self._buffer, self._pos = offset, b"", 0
+        self._strings = None
+        self._keys_read += keys
+        self._next_key()
+
     def feed(self, piece: bytes) -> None:
         """Parse on with the bytes at `wants`."""
         self._base += self._pos

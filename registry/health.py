@@ -54,11 +54,13 @@ class Health:
         now = self._clock()
 
         def rank(route: Route) -> int:
-            state = self._states.get(route.source.place, State())
+            # What lies at an endpoint that cannot be reached cannot be reached either.
+            place = f"{route.source.place}/"
+            states = [s for known, s in self._states.items() if place.startswith(f"{known}/")]
             # A clock that was set back must not make a rest endless.
-            if now < state.lied_until <= now + _LIE_S:
+            if any(now < state.lied_until <= now + _LIE_S for state in states):
                 return 2
-            return int(now < state.rests_until <= now + _LONGEST_REST_S)
+            return int(any(now < state.rests_until <= now + _LONGEST_REST_S for state in states))
 
         return sorted(routes, key=rank)
 

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Literal
 
 from rkfetch import __version__
 
-from . import addresses
+from . import addresses, settings
 from .deadline import Connections, cut
 from .endpoints import endpoint as hub_endpoint
 from .endpoints import endpoints as hub_endpoints
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     import httpx
     from typing_extensions import Self
 
+    from .courtesy import Courtesy
     from .wire import Body, WireTransport
 
 __all__ = ["Http", "Reply", "Response", "Retries", "RetryPolicy", "TransientError"]
@@ -42,7 +43,6 @@ __all__ = ["Http", "Reply", "Response", "Retries", "RetryPolicy", "TransientErro
 MAX_REDIRECTS = 10
 _REDIRECTS = {301, 302, 303, 307, 308}
 _PROXY_VARIABLES = ("HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY")
-_TRUE = {"1", "true", "yes", "on"}
 _SHORTEST_STALL_S, _LONGEST_STALL_S = 0.1, 86_400
 ANOTHER_PLACE = "try later, or another mirror (HF_ENDPOINT)"
 _WINDOW_OF_STALLS = 2
@@ -145,6 +145,16 @@ class Response:
         self._piece = self._piece[count:]
         return count
 
+    @property
+    def round_trip_s(self) -> float | None:
+        """To the server and back, as the kernel measured it; None by way of a proxy."""
+        return self._body.round_trip_s if self._body is not None else None
+
+    @property
+    def is_at_end(self) -> bool:
+        """Whether all of the body was read, so that the connection can be used again."""
+        return self._body is not None and self._body.is_at_end
+
     def cut(self) -> None:
         """Make another thread's `readinto` end soon; it raises, or returns 0."""
         if self._body is not None:
@@ -179,6 +189,8 @@ class Reply:
     body: bytes
     redirect: str | None
     """Where it leads, if it is a redirect that was not followed."""
+    round_trip_s: float | None = None
+    """To the server and back, as the kernel measured it; None by way of a proxy."""
 
     @property
     def length(self) -> int | None:
@@ -196,9 +208,10 @@ class Http:
         stall_timeout_s: without a single byte; ``HF_HUB_DOWNLOAD_TIMEOUT``, else 30. Twice as
             long may take what `request` answers, or the head of any other answer, in all. There
             is no limit on the whole of a transfer that comes faster than `LEAST_RATE`.
-        offline: refuse every request; by default what ``HF_HUB_OFFLINE`` says.
+        offline: refuse every request; by default what the setting ``offline`` says.
         clock: seconds since 1970.
         monotonic: seconds for measuring how long something takes.
+        courtesy: holds back all that share it when a server asks one of them to slow down.
     """
 
     def __init__(
@@ -214,11 +227,13 @@ class Http:
         monotonic: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], object] = time.sleep,
         random: Callable[[], float] = random_module.random,
+        courtesy: Courtesy | None = None,
     ) -> None:
+        self.courtesy = courtesy
         self._connect_timeout_s = connect_timeout_s
         self._stall_timeout_s = stall_timeout_s or _stall_timeout_from_environment()
         self._window_s = _WINDOW_OF_STALLS * self._stall_timeout_s
-        self._offline = _is_offline() if offline is None else offline
+        self._offline = bool(settings.value("offline") if offline is None else offline)
         self._policy = retries or RetryPolicy()
         self._clock = clock
         self.monotonic = monotonic
@@ -279,10 +294,14 @@ class Http:
             NetworkError: it failed in another way, or a redirect was refused.
             OfflineError: the network is switched off.
         """
-        until = self.monotonic() + self._window_s
         wanted = dict(headers or {})
+        if self.courtesy is not None:
+            self.courtesy.wait(url)
+        until = self.monotonic() + self._window_s
         for _ in range(MAX_REDIRECTS + 1):
             raw = self._send(method, url, wanted, until)
+            if self.courtesy is not None:
+                self.courtesy.heard(url, raw.status_code, raw.headers)
             try:
                 target = self._redirect(raw, url)
                 elsewhere = target is not None and addresses.origin(target) != addresses.origin(url)
@@ -350,6 +369,7 @@ class Http:
                 headers=response.headers,
                 body=b"" if method == "HEAD" else response.read(max_bytes, until=until),
                 redirect=response.redirect,
+                round_trip_s=response.round_trip_s,
             )
 
     def retries(
@@ -501,10 +521,6 @@ def _stall_timeout_from_environment() -> float:
     except ValueError:
         return 30
     return seconds if _SHORTEST_STALL_S <= seconds <= _LONGEST_STALL_S else 30
-
-
-def _is_offline() -> bool:
-    return os.environ.get("HF_HUB_OFFLINE", "").strip().lower() in _TRUE
 
 
 @lru_cache(maxsize=1)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
@@ -18,7 +18,7 @@ from .model import Availability
 from .route import Remote, Route, first_that_answers
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from .http import Http, Reply, Response
     from .model import Artifact
@@ -191,6 +191,7 @@ def _remote(reply: Reply) -> Remote:
         size_bytes=size_bytes,
         sha256=digest if _SHA256.fullmatch(digest) else None,
         commit=plain(headers.get("x-repo-commit")),
+        round_trip_s=reply.round_trip_s,
     )
 
 
@@ -292,6 +293,11 @@ class HubFile:
         """Base URL of the endpoint that is asked."""
         return self.base or base_url(self.artifact)
 
+    @property
+    def shares(self) -> bool:
+        """Two endpoints may bring more than one."""
+        return True
+
     def locate(self, *, hurried: bool = False) -> Remote:
         """Find an address that works now; raises like `locate`."""
         return locate(
@@ -299,14 +305,67 @@ class HubFile:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class SameElsewhere:
+    """The same content in another repository than the one that was asked for.
+
+    The SHA-256 has to be known: nothing else tells that it is the same.
+    """
+
+    file: HubFile
+
+    @property
+    def name(self) -> str:
+        """What to call it in a message."""
+        return self.file.name
+
+    @property
+    def identity(self) -> str:
+        """As `HubFile.identity`."""
+        return self.file.identity
+
+    @property
+    def place(self) -> str:
+        """Address of the repository: what its owner does says nothing about the endpoint."""
+        return f"{self.file.place}/{_quoted_repo(self.file.artifact.repo)}"
+
+    @property
+    def shares(self) -> bool:
+        """It is there for when the others fail; mostly it is the same server."""
+        return False
+
+    def locate(self, *, hurried: bool = False) -> Remote:
+        """Find an address that works now, without a commit: none of it was asked for.
+
+        Raises:
+            AuthenticationError, UnknownModelError, NetworkError: as `locate`; that there is
+                another file now only means that this one is not there.
+        """
+        try:
+            return replace(self.file.locate(hurried=hurried), commit=None)
+        except IntegrityError as error:
+            raise UnknownModelError(error.message, cause=error.cause) from error
+
+
 def hub_routes(
-    http: Http, artifact: Artifact, *, waiting: Callable[[str, float], object] | None = None
+    http: Http,
+    artifact: Artifact,
+    *,
+    elsewhere: Sequence[Artifact] = (),
+    waiting: Callable[[str, float], object] | None = None,
 ) -> list[Route]:
-    """Return the endpoints that may give out an artifact, in the order in which they are asked."""
-    bases = endpoints() if artifact.source == "huggingface" else [base_url(artifact)]
-    return [
-        Route(HubFile(http=http, artifact=artifact, waiting=waiting, base=base)) for base in bases
-    ]
+    """Return the places that may give out an artifact, in the order in which they are asked.
+
+    Its own repository at every endpoint comes before the repositories of ``elsewhere``, which are
+    known to have the same content.
+    """
+
+    def files(artifact: Artifact) -> list[HubFile]:
+        bases = endpoints() if artifact.source == "huggingface" else [base_url(artifact)]
+        return [HubFile(http=http, artifact=artifact, waiting=waiting, base=b) for b in bases]
+
+    others = [SameElsewhere(file) for other in elsewhere for file in files(other)]
+    return [*map(Route, files(artifact)), *map(Route, others)]
 
 
 class HttpBytes:

@@ -6,6 +6,7 @@ by `Store.find`, which then gives the file out no more.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import stat
@@ -175,7 +176,9 @@ class _Import:
             try:
                 return self._take_in(partial, sha256)
             finally:
-                partial.unlink(missing_ok=True)
+                # Where the disk fails, that has been said; `gc` removes it.
+                with contextlib.suppress(OSError):
+                    partial.unlink()
 
     def _take_in(
         self, partial: Path, sha256: str | None

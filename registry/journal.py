@@ -9,14 +9,14 @@ that a torn note leaves the one before it.
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import zlib
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from .durable import open_own, read_note, sync_directory
+from .disk_failures import failure_of_disk, is_of_disk
+from .durable import close, open_own, read_note, sync_directory
 from .errors import DiskSpaceError, RkfetchError, UsageError
 from .headers import plain
 from .spans import Spans
@@ -134,13 +134,16 @@ class Journal:
 
     def close(self) -> None:
         """Leave it as it is."""
-        os.close(self._handle)
+        close(self._handle)
 
 
 def read(path: Path, subject: Subject, *, inode: int) -> Trusted | None:
     """Read what is certainly here of a partial file.
 
     None if there is no journal, or it is of another file or makes no sense to this version.
+
+    Raises:
+        RkfetchError: the disk failed, or is gone: what it says may be sound.
     """
     data = _data(path)
     head = None if data is None else _note(data, _HEAD)
@@ -169,7 +172,10 @@ def read(path: Path, subject: Subject, *, inode: int) -> Trusted | None:
 
 def source_of(path: Path) -> str | None:
     """Return what the partial file of a journal is of, for people."""
-    data = _data(path)
+    try:
+        data = _data(path)
+    except RkfetchError:
+        return None
     head = None if data is None else _note(data, _HEAD)
     source = None if head is None else head.get("source")
     return source if isinstance(source, str) else None
@@ -191,9 +197,12 @@ def _crc_of(text: str) -> int:
 
 
 def _data(path: Path) -> bytes | None:
-    with contextlib.suppress(OSError):
+    try:
         return read_note(path)
-    return None
+    except OSError as error:
+        if is_of_disk(error):
+            raise failure_of_disk(error, path.parent) from error
+        return None
 
 
 def _note(data: bytes, slot: int) -> dict[str, Any] | None:

@@ -1,10 +1,9 @@
-"""Bring a file over several connections at once: what they share, and what each of them does."""
+"""Bring a piece of a file after the other over one connection at a time."""
 
 from __future__ import annotations
 
 import threading
 import time
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from . import addresses
@@ -15,27 +14,18 @@ from .mismatch import differs, explanation_of
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from .arrivals import Arrivals, Expected
     from .errors import IntegrityError
-    from .follower import Follower
     from .http import Http, Response
-    from .limits import Limiter
     from .mismatch import BadContentError
-    from .partial import Partial
     from .route import Remote, Route
-    from .spans import Division, Piece
+    from .spans import Piece
 
 ENOUGH_TO_TELL = 64 << 10
 """Bytes of a wrong document that show what it is."""
-_LEAST_STRIDE = 4 << 20
-_MOST_STRIDE = 64 << 20
-_ANSWERS_A_STRIDE = 25
-"""A request costs the time of one answer; a piece should take so many times as long."""
-_LONGER_BY_SECOND = 20
-"""Where an answer takes long, so does TCP until it has found its speed: pieces are longer."""
-_LEAST_THEFT_S = 0.2
-_TELL_EVERY_S = 0.05
+ANSWERS_UNTIL_WARM = 5
+"""TCP's slow start takes about so long until a new connection brings as much as the others."""
 _RATE_OVER_S = 0.25
-_LAX_AFTER = 2
 _LITTLE = 16 << 10
 _SLOW = 20_000_000
 _GATHER_S = 0.01
@@ -45,116 +35,6 @@ them as it comes costs ten times the processor time. Far less than what the kern
 
 class StartOverError(Exception):
     """What is here does not belong to what the server has: all of it must be fetched anew."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Expected:
-    """What is known of the whole file before it is here."""
-
-    name: str
-    size_bytes: int
-    sha256: str | None
-
-
-@dataclass(kw_only=True)
-class Arrivals:
-    """What the connections of one download share. All of it is guarded by ``changed``."""
-
-    expected: Expected
-    partial: Partial
-    division: Division
-    follower: Follower
-    limiter: Limiter
-    validators: dict[str, str] = field(default_factory=dict)
-    """By `Route.key`, under which ETag or date bytes of this version came."""
-    changed: threading.Condition = field(default_factory=threading.Condition)
-    resumed: int = 0
-    """Bytes that an earlier process had left, as far as they are used."""
-    received: int = 0
-    """Bytes that came in this process."""
-    requests: int = 0
-    answer_s: float = 0.0
-    """How long a request takes until its first byte."""
-    lanes: list[Lane] = field(default_factory=list)
-    """Those at work."""
-    reasons: list[str] = field(default_factory=list)
-    """Why it was started over, as far as nobody has been told."""
-    restarts: int = 0
-    is_stopping: bool = False
-    _told_at: float = 0.0
-
-    def piece(self, connections: int, rate: float | None = None) -> Piece | None:
-        """Hold what one of so many connections should bring; None if nothing is worth it.
-
-        ``rate`` is what it brought lately, in bytes per second, if that is known.
-        """
-        rate = rate or self._best_rate()
-        least = _LEAST_STRIDE * (1 + _LONGER_BY_SECOND * self.answer_s)
-        stride = int(max(least, _ANSWERS_A_STRIDE * rate * self.answer_s))
-        stride = min(stride, _MOST_STRIDE)
-        piece = self.division.take(None if connections == 1 else stride)
-        if piece is None:
-            least_s = 2 * self.answer_s + _LEAST_THEFT_S
-            piece = self.division.steal(stride, rate=rate, least_s=least_s)
-        return piece
-
-    def _best_rate(self) -> float:
-        return max((lane.rate for lane in self.lanes if lane.rate is not None), default=0.0)
-
-    @property
-    def is_lax(self) -> bool:
-        """Whether ETags have changed so often that only the SHA-256 decides."""
-        return self.expected.sha256 is not None and self.restarts >= _LAX_AFTER
-
-    @property
-    def seconds_left(self) -> float:
-        """How long the rest will take at the present rate."""
-        rate = sum(lane.rate or 0.0 for lane in self.lanes)
-        left = self.expected.size_bytes - self.division.done.total
-        return left / rate if rate else float("inf")
-
-    def came(self, piece: Piece, buffer: bytearray, count: int, now: float) -> None:
-        """Take note of bytes that are in the partial file now."""
-        with self.changed:
-            position = piece.position
-            count = self.division.advance(piece, count)
-            self.received += count
-            self.follower.follow(position, buffer, count, prefix=self.division.done.prefix)
-            if count:
-                self.partial.written(self.division.done)
-            if now - self._told_at >= _TELL_EVERY_S or not piece.left:
-                self._told_at = now
-                self.changed.notify_all()
-
-    def dismiss(self, lane: Lane) -> None:
-        """Do without a connection from now on; leave what is missing of its piece to others."""
-        with self.changed:
-            if lane.piece is not None:
-                self.division.release(lane.piece)
-                lane.piece = None
-            if lane in self.lanes:
-                self.lanes.remove(lane)
-            self.changed.notify_all()
-
-    def start_over(self, reason: str) -> None:
-        """Throw away what is here."""
-        self.restarts += 1
-        self.follower.begin()
-        self.partial.begin(None)
-        self.division.lose(0, self.expected.size_bytes)
-        self.resumed = 0
-        self.validators.clear()
-        self.reasons.append(reason)
-
-    def damaged(self, count: int) -> None:
-        """The first bytes have changed on the disk since they came: fetch those anew."""
-        with self.changed:
-            self.division.lose(0, count)
-            self.resumed = max(0, self.resumed - count)
-            self.partial.sync(self.division.done, None, turn=self.partial.turn)
-            self.follower.begin()
-            self.reasons.append("the partial file was damaged on the disk")
-            self.changed.notify_all()
 
 
 class Lane(threading.Thread):
@@ -176,6 +56,10 @@ class Lane(threading.Thread):
         self.rate: float | None = None
         """Bytes per second lately."""
         self.heard_at = time.monotonic()
+        self._is_warm = False
+        """Its connection is open still, and has found its speed."""
+        self._warm_at = 0.0
+        """Before that it brings less than it will, and should not lose its piece for that."""
         self._response: Response | None = None
         self._rate_since: tuple[float, int] = (self.heard_at, 0)
 
@@ -209,7 +93,9 @@ class Lane(threading.Thread):
                 arrivals.division.release(self.piece)
                 self.piece = None
                 if self._goes_on() and not self.is_last_piece:
-                    self.piece = arrivals.piece(len(arrivals.lanes), self.rate)
+                    self.piece = arrivals.piece(
+                        self.route, len(arrivals.at_work()), self.rate, is_warm=self._is_warm
+                    )
 
     def _goes_on(self) -> bool:
         return not (self.is_unwanted or self._arrivals.is_stopping)
@@ -231,12 +117,15 @@ class Lane(threading.Thread):
                 self._check_length(response)
             try:
                 with arrivals.changed:
-                    arrivals.answer_s = self.heard_at - began
+                    self.route.answer_s = answer_s = self.heard_at - began
+                    if not self._is_warm:
+                        self._warm_at = self.heard_at + ANSWERS_UNTIL_WARM * answer_s
                     # From here on it is waited for when it is to stop.
                     self._response = response
                     if self._goes_on():
                         self._begin(response, piece, headers, remote)
                 self._receive(response, piece)
+                self._is_warm = response.is_at_end
             finally:
                 self._response = None
 
@@ -315,7 +204,7 @@ class Lane(threading.Thread):
     def _take_from_the_beginning(self, piece: Piece, reason: str) -> None:
         """Use an answer that begins anew, unless others are at work."""
         arrivals = self._arrivals
-        if len(arrivals.lanes) > 1:
+        if len(arrivals.at_work()) > 1:
             if self.route.takes_ranges:
                 raise StartOverError(reason)
             raise TransientError(f"{self.route.source.place} cannot give a part", retry_after_s=0)
@@ -338,9 +227,7 @@ class Lane(threading.Thread):
                     count = response.readinto(view[: min(piece.left, arrivals.limiter.at_once)])
                     if response.length is None and piece.position + count == size:
                         self._require_end(response)
-                    with arrivals.changed:
-                        # Others may have taken over, and brought, what comes here too late.
-                        count = arrivals.division.claim(piece, count) if self._goes_on() else 0
+                    count = arrivals.claim(piece, view, count) if self._goes_on() else 0
                     if count:
                         arrivals.partial.write(piece.position, view[:count])
                 except BaseException:
@@ -350,10 +237,11 @@ class Lane(threading.Thread):
                 arrivals.follower.give_back(buffer)
                 break
             self.heard_at = time.monotonic()
-            arrivals.came(piece, buffer, count, self.heard_at)
+            arrivals.came(self, piece, buffer, count, self.heard_at)
             self.received += count
             self._measure(piece)
             arrivals.limiter.spent(count)
+            self.heard_at = time.monotonic()  # waiting to be within a limit is no silence
             if count < _LITTLE and piece.left and (self.rate or _SLOW) < _SLOW:
                 time.sleep(_GATHER_S)
         if piece.left and self._goes_on():
@@ -363,13 +251,15 @@ class Lane(threading.Thread):
         since, before = self._rate_since
         is_over = self.heard_at - since >= _RATE_OVER_S
         if is_over or (self.rate is None and not piece.left and self.heard_at > since):
-            piece.rate = self.rate = (self.received - before) / (self.heard_at - since)
+            self.rate = (self.received - before) / (self.heard_at - since)
+            if self.heard_at >= self._warm_at:
+                piece.rate = self.rate
             self._rate_since = (self.heard_at, self.received)
 
     def _broken_off(self, response: Response) -> IntegrityError | TransientError:
         done = self._arrivals.division.done.prefix
         if response.length is None and response.status == 200 and done <= ENOUGH_TO_TELL:
-            head = self._arrivals.partial.read_head(done)
+            head = self._arrivals.partial.read(0, done)
             if explanation_of(head, done) is not None:
                 return _too_short(self._arrivals.expected, done, head)
         return TransientError(f"{addresses.host(response.url)} sent less than it had announced")

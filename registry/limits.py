@@ -25,6 +25,8 @@ _IOPRIO_SET = {"x86_64": 251, "aarch64": 30, "armv7l": 314, "riscv64": 30}
 """Number of the system call, which Python has no name for."""
 _IDLE_CLASS = 3 << 13
 _LEAST_URGENT = 19
+_WORTH_A_CONNECTION = 100_000
+"""Bytes per second."""
 _WHOLE_BUFFER = 1 << 30
 _A_TENTH_S = 0.1
 _LEAST_AT_ONCE = 1024
@@ -38,6 +40,13 @@ class Limits:
     """To one server at the most."""
     bytes_per_s: float | None = None
     """Over all connections; None is as fast as it goes."""
+
+    @property
+    def most_connections(self) -> int:
+        """How many are worth having: each of several should bring something all the time."""
+        if self.bytes_per_s is None:
+            return self.connections
+        return max(1, min(self.connections, int(self.bytes_per_s // _WORTH_A_CONNECTION)))
 
 
 def parse_rate(text: str) -> float:

@@ -12,7 +12,7 @@ import fcntl
 import os
 from typing import TYPE_CHECKING
 
-from .durable import share
+from .durable import close, share
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -126,4 +126,4 @@ def _is_still_there(path: Path, handle: int) -> bool:
 def _release(path: Path, handle: int) -> None:
     with contextlib.suppress(OSError):
         path.unlink()
-    os.close(handle)
+    close(handle)

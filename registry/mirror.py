@@ -47,6 +47,11 @@ class MirrorFile:
         """Address of the store."""
         return self.base
 
+    @property
+    def shares(self) -> bool:
+        """A neighbour is there so that the file is not fetched from far away as well."""
+        return False
+
     def locate(self, *, hurried: bool = False) -> Remote:
         """Find the file's name there.
 

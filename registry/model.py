@@ -241,6 +241,8 @@ class Artifact:
     """Inside the repository, with ``/``; empty for `Availability.UNNAMED`."""
     revision: str | None = None
     """A commit (40 hex) where known, else a branch or tag; None means the default branch."""
+    ref: str | None = None
+    """The branch, tag or commit by which its place is named; None is the default branch."""
     size_bytes: int | None = None
     sha256: str | None = None
     availability: Availability = Availability.LISTED

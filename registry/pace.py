@@ -14,6 +14,8 @@ _WORTH = 1.25
 """What twice as many connections must bring, as a ratio, to be kept."""
 _AS_GOOD = 0.92
 """What half as many must bring to be enough."""
+_SECOND_STEP = 4
+_FAR_S = 0.1
 _FIRST_WINDOW_S = 0.05
 _LEAST_WINDOW_S = 0.1
 _LONGEST_WINDOW_S = 1.5
@@ -36,11 +38,13 @@ class Pace:
     Args:
         most: never more than so many.
         now: the present time.
+        round_trip_s: to the server and back, if that is known. Far away one connection needs
+            seconds until it has found its speed, so several begin.
     """
 
-    def __init__(self, *, most: int, now: float = 0.0) -> None:
+    def __init__(self, *, most: int, now: float = 0.0, round_trip_s: float | None = None) -> None:
         self.most = most
-        self.wanted = 1
+        self.wanted = min(most, _SECOND_STEP) if (round_trip_s or 0) >= _FAR_S else 1
         """How many connections there should be."""
         self._base: _Finding | None = None
         self._began_s = now
@@ -49,11 +53,14 @@ class Pace:
         self._look_after_s = _FIRST_LOOK_S
         self._upwards = False
 
-    def observe(self, now: float, received: int, *, delivering: int, answer_s: float) -> None:
+    def observe(
+        self, now: float, received: int, *, at_work: int, delivering: int, answer_s: float
+    ) -> None:
         """Take note of how things stand.
 
         Args:
             received: bytes that came so far, over all connections.
+            at_work: connections that there are; those that are too many end with their pieces.
             delivering: connections that have brought something.
             answer_s: how long a request takes until its first byte.
         """
@@ -63,7 +70,8 @@ class Pace:
         if self._look_at != float("inf"):
             return
         if self._window is None:
-            if delivering >= self.wanted or (delivering and now - self._began_s >= _PATIENCE_S):
+            enough = delivering >= self.wanted or now - self._began_s >= _PATIENCE_S
+            if delivering and enough and at_work <= self.wanted:
                 self._window = (now, received)
             return
         began, before = self._window
@@ -72,6 +80,11 @@ class Pace:
             length = max(_FIRST_WINDOW_S, min(_LONGEST_WINDOW_S, answer_s))
         if now - began >= length:
             self._judge(now, (received - before) / (now - began))
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether nothing is being tried just now."""
+        return self._look_at != float("inf")
 
     def hold_back(self) -> None:
         """The server asked for less: there will not be so many any more."""
@@ -104,8 +117,8 @@ class Pace:
         if down and found.connections > 1:
             self.wanted = found.connections // 2
         elif not down and found.connections < self.most:
-            step = 4 if found.connections == 1 else 2
-            self.wanted = min(self.most, found.connections * step)
+            step = _SECOND_STEP if found.connections == 1 else 2 * found.connections
+            self.wanted = min(self.most, step)
         else:
             self._settle(now, found)
             return

@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import threading
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from . import journal
-from .durable import disk_errors, make_directory, open_own, preallocate, require_space
+from .durable import (
+    close,
+    disk_errors,
+    fills_holes,
+    make_directory,
+    open_own,
+    preallocate,
+    require_space,
+)
 from .journal import Journal, journal_of
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from .journal import Subject, Trusted
@@ -30,8 +41,12 @@ class Partial:
         self._subject = subject
         make_directory(path.parent)
         self.handle = open_own(path)
+        self.was_there = os.fstat(self.handle).st_size > 0
+        """An earlier process left something, whether it can be used or not."""
         self._journal: Journal | None = None
-        self._lock = threading.Lock()
+        self._lock = threading.Condition()
+        self._users = 0
+        self._closed = False
         self.turn = 0
         """Another after each `begin`: what was seen before does not hold any more."""
         self.in_order = False
@@ -65,25 +80,26 @@ class Partial:
             os.ftruncate(self.handle, trusted.spans.end if trusted else 0)
             here = os.fstat(self.handle).st_blocks * 512
             require_space(self.path.parent, max(0, size_bytes - here))
-            self.in_order = not preallocate(self.handle, size_bytes)
+            can_reserve = preallocate(self.handle, size_bytes)
+            self.in_order = not can_reserve or fills_holes(self.path.parent)
 
     def write(self, position: int, data: memoryview) -> None:
         """Put bytes where they belong; raises as `durable.disk_errors`."""
-        with disk_errors(self.path.parent):
+        with disk_errors(self.path.parent), self._in_use():
             while data:
                 count = os.pwrite(self.handle, data, position)
                 position += count
                 data = data[count:]
 
-    def read_head(self, length: int) -> bytes:
-        """Return the first bytes; raises as `durable.disk_errors`."""
-        with disk_errors(self.path.parent):
-            return os.pread(self.handle, length, 0)
+    def read(self, position: int, length: int) -> bytes:
+        """Return some bytes; raises as `durable.disk_errors`."""
+        with disk_errors(self.path.parent), self._in_use():
+            return os.pread(self.handle, length, position)
 
     def written(self, spans: Spans) -> None:
         """Vouch for bytes that were written, as far as this machine stays on."""
         with disk_errors(self.path.parent), self._lock:
-            if self._journal is not None:
+            if self._journal is not None and not self._closed:
                 self._journal.written(spans)
 
     def describe(self, validators: dict[str, str]) -> None:
@@ -98,7 +114,7 @@ class Partial:
         Raises:
             DiskSpaceError, RkfetchError: as `durable.disk_errors`.
         """
-        with disk_errors(self.path.parent):
+        with disk_errors(self.path.parent), self._in_use():
             os.fdatasync(self.handle)
             with self._lock:
                 if self._journal is None or turn != self.turn:
@@ -107,11 +123,36 @@ class Partial:
             # Without the lock: who receives should not wait for the disk.
             self._journal.flush()
 
+    def renounce(self, spans: Spans) -> None:
+        """Vouch for no more than this from now on; raises like `sync`."""
+        with self._lock:
+            self.turn += 1
+        self.sync(spans, None, turn=self.turn)
+
     def close(self, *, keep: bool) -> None:
-        """Close it; without ``keep`` nothing stays."""
+        """Close it, after who is using it just now; without ``keep`` nothing stays."""
+        with self._lock:
+            self._closed = True
+            while self._users:
+                self._lock.wait()
         if self._journal is not None:
             self._journal.close()
-        os.close(self.handle)
+        close(self.handle)
         if not keep:
-            self.path.unlink(missing_ok=True)
-            journal_of(self.path).unlink(missing_ok=True)
+            with suppress(OSError):  # the disk may be gone
+                self.path.unlink(missing_ok=True)
+                journal_of(self.path).unlink(missing_ok=True)
+
+    @contextmanager
+    def _in_use(self) -> Iterator[None]:
+        """Keep it open meanwhile: a number that was closed may be another file's by now."""
+        with self._lock:
+            if self._closed:
+                raise OSError(errno.EBADF, "the partial file was closed")
+            self._users += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._users -= 1
+                self._lock.notify_all()

@@ -20,6 +20,7 @@ from .record import fitting_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from io import FileIO
     from pathlib import Path
 
     from .store import Installed
@@ -111,7 +112,8 @@ def link_or_copy(
     written is on the disk; ``advanced`` is told how many bytes were copied.
 
     Raises:
-        OSError: it cannot be read or written.
+        OSError: it cannot be opened or written.
+        RkfetchError: it cannot be read.
         DiskSpaceError: there is no room for a copy.
         IntegrityError: another content was copied than ``sha256`` says.
     """
@@ -138,7 +140,7 @@ def _copy(
         require_space(temporary.parent, size)
         digest = hashlib.sha256()
         done = 0
-        while block := original.read(min(BLOCK_BYTES, size - done)):
+        while block := _read(original, min(BLOCK_BYTES, size - done), source):
             digest.update(block)
             view = memoryview(block)
             while view:
@@ -155,6 +157,12 @@ def _copy(
             hint="rkfetch verify",
         )
     return "copied", digest.hexdigest()
+
+
+def _read(file: FileIO, count: int, source: Path) -> bytes:
+    """Read on; what goes wrong is not the fault of the place that is copied to."""
+    with disk_errors(source):
+        return file.read(count) or b""
 
 
 def _cloned(source: int, copy: int) -> bool:

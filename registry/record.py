@@ -9,6 +9,7 @@ import unicodedata
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
+from .disk_failures import is_failing, is_of_disk
 from .durable import hash_file, read_note, write_durably
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ _LARGEST = (1 << 63) - 1
 _LONGEST_NAMES = (200, 140, 70)
 """Bytes. What encrypts names, such as eCryptfs, stops at 143 where others stop at 255."""
 _LONGEST_SUFFIX = 16
+_COARSEST_S = 2
 _HIDDEN = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
 _AWKWARD = set('<>:"/\\|?*`$&;!')
 _RESERVED = {"con", "prn", "aux", "nul", RECORD_NAME.partition(".")[0]}
@@ -41,14 +43,14 @@ class Verified:
     """What a file was like when all of it was last read and hashed."""
 
     at: str
-    """RFC 3339."""
+    """RFC 3339; the reading began then, or later."""
     size_bytes: int
     mtime_ns: int
     inode: int
 
     @classmethod
     def now(cls, status: os.stat_result) -> Verified:
-        """Note a reading that was made just now of a file that was like this before it."""
+        """Note a reading that begins now, of a file that is like this."""
         at = dt.datetime.now(tz=dt.timezone.utc).isoformat(timespec="seconds")
         return cls(
             at=at, size_bytes=status.st_size, mtime_ns=status.st_mtime_ns, inode=status.st_ino
@@ -78,9 +80,26 @@ class Verified:
         """Tell whether nobody has written to the file since, which a copy of it keeps."""
         return (status.st_size, status.st_mtime_ns) == (self.size_bytes, self.mtime_ns)
 
-    def is_unchanged(self, status: os.stat_result) -> bool:
-        """Tell whether it is the very same file, too."""
+    def is_same(self, status: os.stat_result) -> bool:
+        """Tell whether it is the very same file, too, as far as its time tells."""
         return self.is_unwritten(status) and status.st_ino == self.inode
+
+    def is_unchanged(self, status: os.stat_result) -> bool:
+        """Tell whether it is the very same file for certain.
+
+        FAT counts time in steps of two seconds, older file systems in whole ones: who wrote within
+        the same step, after it had been read, left no trace.
+        """
+        is_coarse = self.mtime_ns % 1_000_000_000 == 0
+        return self.is_same(status) and not (is_coarse and self._age_s < _COARSEST_S)
+
+    @property
+    def _age_s(self) -> float:
+        """How long it had not been written to when it was read."""
+        try:
+            return dt.datetime.fromisoformat(self.at).timestamp() - self.mtime_ns / 1e9
+        except ValueError:
+            return 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,10 +134,18 @@ class Record:
 
     @classmethod
     def read(cls, path: Path) -> Record | None:
-        """Read a record; None if it is missing, torn, or of a newer rkfetch."""
+        """Read a record; None if it is missing, torn, or of a newer rkfetch.
+
+        Raises:
+            OSError: the disk failed, or is gone: the record may be sound.
+        """
         try:
             values = json.loads(read_note(path))
-        except (OSError, ValueError, RecursionError):
+        except (ValueError, RecursionError):
+            return None
+        except OSError as error:
+            if is_of_disk(error):
+                raise
             return None
         return cls.from_json(values)
 
@@ -216,15 +243,24 @@ def known_attributes(
 def rebuilt(path: Path, sha256: str) -> Record | None:
     """Make a record for a file that has lost its own, by reading all of it; None if it cannot be.
 
-    Other content than its place says is marked as damaged.
+    Other content than its place says is marked as damaged, and so is what has a bad block.
+
+    Raises:
+        OSError: the disk is gone, or knows nothing of the file.
     """
     from .rkllm_read import read_file
 
+    verified = None
     try:
         status = path.stat()
+        verified = Verified.now(status)
         damaged = hash_file(path).hexdigest() != sha256
-    except OSError:
-        return None
+    except OSError as error:
+        if verified is None or not is_failing(error):
+            if is_of_disk(error):
+                raise
+            return None
+        damaged = True
     fetched = dt.datetime.fromtimestamp(status.st_mtime, tz=dt.timezone.utc)
     return Record(
         sha256=sha256,
@@ -235,7 +271,7 @@ def rebuilt(path: Path, sha256: str) -> Record | None:
         attributes={} if damaged else attributes_of(read_file(path)),
         fetched_at=fetched.isoformat(timespec="seconds"),
         damaged=damaged,
-        verified=Verified.now(status),
+        verified=verified,
     )
 
 

@@ -184,6 +184,11 @@ def is_satisfied(decoder: Decoder, trailer: Trailer | None, *, full: bool) -> bo
     return not missing or (missing == ["toolkit"] and trailer is not None)
 
 
+def tells_all(decoder: Decoder) -> bool:
+    """Tell whether the keys alone tell every fact that a cheap reading is after."""
+    return all(key in decoder.entries for key in WANTED.values())
+
+
 def assemble(
     decoder: Decoder,
     *,
@@ -192,14 +197,20 @@ def assemble(
     full: bool,
     read_bytes: int,
     requests: int,
+    tail_read: bool = True,
 ) -> RkllmFacts:
-    """Conclude from what was decoded; ``full`` says what had been wanted."""
+    """Conclude from what was decoded; ``full`` says what had been wanted.
+
+    Without the tail nothing is said about the file's end.
+    """
     problems = _decoding_problems(decoder)
     is_10 = _is_layout_10(decoder, size_bytes, trailer)
     toolkit, origin = _toolkit(decoder, trailer, problems, is_10=is_10)
     code = decoder.integer("rkllm.platform")
     eos = decoder.entries.get(EOS_KEY)
-    complete = _completeness(decoder, size_bytes, trailer, problems, is_10=is_10)
+    complete = None
+    if tail_read or decoder.cut is not None or decoder.refusal is not None:
+        complete = _completeness(decoder, size_bytes, trailer, problems, is_10=is_10)
     # Where not even the counts can be true, nothing but the magic speaks for an .rkllm.
     absurd = decoder.refusal if decoder.key_count is None else None
     return RkllmFacts(

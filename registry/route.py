@@ -31,6 +31,8 @@ class Remote:
     size_bytes: int | None = None
     sha256: str | None = None
     commit: str | None = None
+    round_trip_s: float | None = None
+    """To where it was asked and back, as the kernel measured it."""
 
 
 class Source(Protocol):
@@ -48,6 +50,10 @@ class Source(Protocol):
     def place(self) -> str:
         """Base URL of the endpoint that is asked."""
 
+    @property
+    def shares(self) -> bool:
+        """Whether it may be used beside others at the same time."""
+
     def locate(self, *, hurried: bool = False) -> Remote:
         """Find an address that works now; ``hurried`` if there are other places to ask."""
 
@@ -58,8 +64,10 @@ class Route:
     def __init__(self, source: Source) -> None:
         self.source = source
         self.takes_ranges = True
-        self.has_delivered = False
-        """Bytes of the file came from here."""
+        self.received = 0
+        """Bytes of the file that came from here."""
+        self.answer_s = 0.0
+        """How long a request takes until its first byte."""
         name = f"{source.place} {source.identity}".encode(errors="surrogatepass")
         self.key = hashlib.sha256(name).hexdigest()[:16]
         self._remote: Remote | None = None
@@ -68,6 +76,12 @@ class Route:
         self._lock = threading.Lock()
         self._size: int | None = None
         self._sha256: str | None = None
+
+    @property
+    def round_trip_s(self) -> float | None:
+        """As far as the place was asked: `Remote.round_trip_s`."""
+        with self._lock:
+            return self._remote.round_trip_s if self._remote is not None else None
 
     def expect(self, size_bytes: int | None, sha256: str | None) -> None:
         """Say what the file must be."""
@@ -87,6 +101,7 @@ class Route:
                 remote = self.source.locate(hurried=hurried)
                 with self._lock:
                     self._remote = remote
+                    self.answer_s = self.answer_s or remote.round_trip_s or 0.0
         if self._sha256 and remote.sha256 and self._sha256 != remote.sha256:
             raise replaced_upstream(self.source.name, "SHA-256", self._sha256, remote.sha256)
         if len({self._size, remote.size_bytes} - {None}) > 1:

@@ -10,6 +10,8 @@ if TYPE_CHECKING:
 
 LEAST_THEFT = 16 << 10
 """Fewer bytes are not worth a request."""
+_LEAST_SHARE = 0.1
+"""Nor is a smaller share of what is left: who loses it has to open a new connection."""
 
 
 class Spans:
@@ -88,6 +90,11 @@ class Spans:
             found.append((at, size))
         return found
 
+    def within(self, start: int, end: int) -> list[tuple[int, int]]:
+        """Return what of it lies between two positions."""
+        cut = ((max(start, first), min(end, last)) for first, last in self._spans)
+        return [(first, last) for first, last in cut if first < last]
+
     def copy(self) -> Spans:
         """Return another set with the same bytes."""
         other = Spans()
@@ -142,12 +149,14 @@ class Division:
         self.held.append(piece)
         return piece
 
-    def steal(self, stride: int, *, rate: float, least_s: float) -> Piece | None:
+    def steal(
+        self, stride: int, *, rate: float, least_s: float, answer_s: float = 0.0
+    ) -> Piece | None:
         """Take bytes over from whoever would need longest for them; None if that gains nothing.
 
-        ``rate`` is what the taker expects to bring, in bytes per second; who needs less than
-        ``least_s`` seconds is left alone. A piece far longer than ``stride`` is only cut off
-        there, so that what comes lies close to what is here already.
+        ``rate`` is what the taker expects to bring, in bytes per second, after ``answer_s``
+        seconds; who needs less than ``least_s`` seconds is left alone. A piece far longer than
+        ``stride`` is only cut off there, so that what comes lies close to what is here already.
         """
         victim = max(self.held, key=lambda piece: _seconds(piece, rate), default=None)
         if victim is None or _seconds(victim, rate) < least_s:
@@ -158,9 +167,10 @@ class Division:
             kept = stride
         else:
             theirs = rate if victim.rate is None else victim.rate
+            # Both end at the same time, though the taker begins later.
             share = theirs / (theirs + rate) if theirs + rate else 0.5
-            kept = int(victim.left * share)
-            if victim.left - kept < LEAST_THEFT:
+            kept = int((victim.left + rate * answer_s) * share)
+            if victim.left - kept < max(LEAST_THEFT, victim.left * _LEAST_SHARE):
                 return None
         victim.end = min(victim.end, victim.position + max(kept, victim.writing))
         return self.take(stride)

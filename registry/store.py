@@ -17,6 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from . import settings
+from .disk_failures import failure_of_disk, is_failing, is_of_disk
 from .durable import (
     disk_errors,
     hash_file,
@@ -45,12 +47,12 @@ NOTES = {RECORD_NAME, f".{RECORD_NAME}.tmp"}
 
 
 def home() -> Path:
-    """Return the folder of everything that rkfetch keeps: ``RKFETCH_HOME``, else the user's data.
+    """Return the folder of everything that rkfetch keeps: the setting ``home``, else user's data.
 
     Raises:
-        UsageError: the user has no home folder, and ``RKFETCH_HOME`` is not set.
+        UsageError: the user has no home folder, and no other one is set.
     """
-    named = os.environ.get("RKFETCH_HOME")
+    named: str | None = settings.value("home")
     try:
         # Older versions of platformdirs leave "~" in the path; this tries it once more.
         return (Path(named) if named else _user_data()).expanduser().absolute()
@@ -109,6 +111,9 @@ class Store:
         """Return all files, those that turned out damaged included, by name.
 
         A record that is missing or torn is made anew from the content, which takes a while.
+
+        Raises:
+            RkfetchError: the disk failed, or is gone.
         """
         items = [self.load(sha256) for sha256 in self.digests()]
         present = [item for item in items if item is not None]
@@ -144,21 +149,32 @@ class Store:
         return as_noted or self.verify(item) is None
 
     def load(self, sha256: str) -> Installed | None:
-        """Return what is kept under a digest, damaged or not; None if there is no file."""
+        """Return what is kept under a digest, damaged or not; None if there is no file.
+
+        Raises:
+            RkfetchError: the disk failed, or is gone.
+        """
         directory = self.models / sha256
-        path = _content_of(directory) if is_folder(directory) else None
-        if path is None:
-            return None
-        record = self._record(sha256)
-        if record is None:
-            made = rebuilt(path, sha256)
-            if made is None:
+        with disk_errors(directory):
+            path = _content_of(directory) if is_folder(directory) else None
+            if path is None:
                 return None
-            self._note(sha256, lambda current: current or made)
-            record = made
+            try:
+                record = self._record(sha256)
+            except OSError as error:
+                if not is_failing(error):
+                    raise
+                record = None  # for now: it may be readable again, so `_note` leaves it
+            if record is None:
+                made = rebuilt(path, sha256)
+                if made is None:
+                    return None
+                self._note(sha256, lambda current: current or made)
+                record = made
         return Installed(path=path, record=record)
 
     def _record(self, sha256: str) -> Record | None:
+        """Read an entry's record; raises as `Record.read`."""
         record = Record.read(self.models / sha256 / RECORD_NAME)
         return record if record is not None and record.sha256 == sha256 else None
 
@@ -268,10 +284,16 @@ class Store:
         progress = progress or NoProgress()
         progress.phase("verify")
         progress.started(item.record.size_bytes, 0)
+        unreadable: OSError | None = None
         with disk_errors(item.path):
-            before = item.path.stat()
-            actual = hash_file(item.path, advanced=progress.advanced).hexdigest()
-            unwritten = (verified := Verified.now(before)).is_unchanged(item.path.stat())
+            verified = Verified.now(item.path.stat())
+            try:
+                actual = hash_file(item.path, advanced=progress.advanced).hexdigest()
+            except OSError as error:
+                if not is_failing(error):
+                    raise
+                actual, unreadable = None, error
+            unwritten = verified.is_same(item.path.stat())
         damaged = actual != item.record.sha256
         note = verified if unwritten else None
         self._note(
@@ -280,11 +302,16 @@ class Store:
         )
         if not damaged:
             return None
+        how, cause = (
+            ("its SHA-256 changed", [f"expected {item.record.sha256}", f"got      {actual}"])
+            if unreadable is None
+            else ("it cannot be read any more", [unreadable.strerror or str(unreadable)])
+        )
         return IntegrityError(
-            f"{item.path} is damaged: its SHA-256 changed",
+            f"{item.path} is damaged: {how}",
             expected=item.record.sha256,
             actual=actual,
-            cause=[f"expected {item.record.sha256}", f"got      {actual}"],
+            cause=cause,
             hint="fetch it again: the damaged file is not given out any more, and is replaced",
         )
 
@@ -349,9 +376,7 @@ def names_in(directory: Path) -> list[str]:
     except (FileNotFoundError, NotADirectoryError):
         return []
     except OSError as error:
-        raise RkfetchError(
-            f"{directory} cannot be read", cause=[error.strerror or str(error)]
-        ) from error
+        raise failure_of_disk(error, directory) from error
 
 
 def _content_of(directory: Path) -> Path | None:
@@ -370,10 +395,17 @@ def _sync_file(path: Path) -> None:
 
 
 def is_folder(path: Path) -> bool:
-    """Tell whether something is a folder, and no link to one."""
-    with contextlib.suppress(OSError):
+    """Tell whether something is a folder, and no link to one.
+
+    Raises:
+        OSError: the disk failed, or is gone.
+    """
+    try:
         return stat.S_ISDIR(path.lstat().st_mode)
-    return False
+    except OSError as error:
+        if is_of_disk(error):
+            raise
+        return False
 
 
 def remove_paths(paths: Sequence[Path]) -> None:

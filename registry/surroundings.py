@@ -11,6 +11,8 @@ from .finding import Finding, Severity
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from .errors import UsageError
+
 _LEAST_DISK = 2_000_000_000
 
 
@@ -33,11 +35,15 @@ class Surroundings:
     free_bytes: int | None
     """On the store's file system, for this user."""
     endpoint: str | None = None
-    """``HF_ENDPOINT`` where it is set, without credentials; empty if it is no address."""
+    """The first place that is asked instead of huggingface.co, without credentials."""
     token: TokenState = TokenState.NONE
     is_offline: bool = False
     overrides: tuple[str, ...] = ()
-    """Variables such as ``RKFETCH_RUNTIME=1.2.3`` that win over what was detected."""
+    """Such as ``runtime 1.2.3 (RKFETCH_RUNTIME)``, which win over what was detected."""
+    settings_problems: tuple[UsageError, ...] = ()
+    """What is wrong with the files and variables that set something."""
+    settings_unknown: tuple[str, ...] = ()
+    """Sentences about keys in the files that nothing knows."""
 
 
 def about_store(around: Surroundings) -> Iterator[Finding]:
@@ -74,22 +80,14 @@ def about_network(around: Surroundings) -> Iterator[Finding]:
         yield Finding(
             rule="offline",
             severity=Severity.NOTE,
-            text="HF_HUB_OFFLINE or RKFETCH_OFFLINE is set: nothing is fetched",
+            text="the network is switched off (`offline` is set): nothing is fetched",
         )
-    if around.endpoint == "":
-        yield Finding(
-            rule="endpoint",
-            severity=Severity.PROBLEM,
-            text="HF_ENDPOINT is set, and is not an address",
-            why="nothing can be fetched from Hugging Face",
-            todo=("an example: HF_ENDPOINT=https://huggingface.co",),
-        )
-    elif around.endpoint is not None:
+    if around.endpoint is not None:
         plain = around.endpoint.startswith("http://")
         yield Finding(
             rule="endpoint",
             severity=Severity.NOTE,
-            text=f"HF_ENDPOINT is set: {around.endpoint} is asked instead of huggingface.co",
+            text=f"{around.endpoint} is asked instead of huggingface.co",
             why="every file is still checked against the SHA-256 that the catalog knows"
             + ("; over http:// others can see what you fetch" if plain else ""),
         )
@@ -109,12 +107,22 @@ def about_network(around: Surroundings) -> Iterator[Finding]:
         )
 
 
-def about_overrides(around: Surroundings) -> Iterator[Finding]:
-    """Say which variables win over what was detected."""
+def about_settings(around: Surroundings) -> Iterator[Finding]:
+    """Say what is wrong with what is set, and what of it wins over what was detected."""
+    for error in around.settings_problems:
+        yield Finding(
+            rule="settings",
+            severity=Severity.PROBLEM,
+            text=error.message,
+            why="; ".join(error.cause) or None,
+            todo=(error.hint,) if error.hint else (),
+        )
+    for sentence in around.settings_unknown:
+        yield Finding(rule="settings-unknown", severity=Severity.NOTE, text=sentence)
     if around.overrides:
         yield Finding(
             rule="overrides",
             severity=Severity.NOTE,
-            text=f"the environment sets {', '.join(around.overrides)}",
+            text=f"set by hand: {', '.join(around.overrides)}",
             why="rkfetch resolves for that, whatever was detected here",
         )

@@ -12,21 +12,22 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from .arrivals import Arrivals, Expected
+from .crew import Crew
 from .durable import disk_errors
-from .errors import IntegrityError
-from .failures import TransientError
+from .errors import IntegrityError, NetworkError
 from .follower import Follower
 from .headers import ContentRange
-from .http import ANOTHER_PLACE, LEAST_RATE
+from .http import ANOTHER_PLACE
 from .journal import Subject
-from .lane import ENOUGH_TO_TELL, Arrivals, Expected, Lane, StartOverError
+from .lane import ENOUGH_TO_TELL, StartOverError
 from .limits import Limiter, Limits
 from .mismatch import BadContentError, UnwantedContentError, differs, explanation_of
-from .pace import Pace
 from .partial import Partial
 from .progress import NoProgress, Progress
 from .route import OF_A_PLACE, Route, first_that_answers, leaving, next_place
 from .spans import Division, Spans
+from .spread import Spread
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -35,19 +36,12 @@ if TYPE_CHECKING:
     from .errors import RkfetchError
     from .health import Health
     from .http import Http
-    from .retries import Retries
 
 __all__ = ["Downloaded", "Limits", "NoProgress", "Progress", "download"]
 
 _TICK_S = 0.1
 _SYNC_EVERY_S = 5.0
 _SYNC_AFTER_BYTES = 64 << 20
-_AT_ONCE_AFTER = 1 << 20
-"""A connection that brought so much before it broke is followed by the next without a wait."""
-_LEAST_PROGRESS = 16 << 10
-_STALLED_AFTER_S = 3.0
-_ANSWERS_TO_BE_WORTH_IT = 10
-"""A new connection that would have less time than so many answers take comes too late."""
 _RESUME_HINT = "what was downloaded is kept: run the same command again to go on"
 
 
@@ -115,7 +109,7 @@ def download(
     except BadContentError as error:
         progress.restarted(error.message)
         # Who sent it is asked last; of several, only the last, which is the most trusted.
-        guilty = [route for route in routes if route.has_delivered]
+        guilty = [route for route in routes if route.received]
         others = [route for route in routes if route not in guilty]
         if health is not None and others and len(guilty) == 1:
             health.lied(guilty[0].source.place)
@@ -144,7 +138,7 @@ class _Download:
         health: Health | None,
     ) -> None:
         self._http = http
-        self._routes = list(routes)
+        self._all_routes = self._routes = list(routes)
         self._progress = progress
         self._limits = limits
         self._health = health
@@ -152,7 +146,13 @@ class _Download:
         self._shown = 0
         self._resumed_from = 0
         self._commit: str | None = None
-        self._threads: list[Lane] = []
+        self._crews: list[Crew] = []
+        """Those at work, one for a place."""
+        self._failures: list[RkfetchError] = []
+        """Of the places that were left."""
+        self._spread = Spread()
+        self._tried: list[Route] = []
+        """Places that were once at work beside others."""
 
     def run(
         self,
@@ -179,13 +179,15 @@ class _Download:
             try:
                 arrivals = self._taken_up(partial, expected)
             except BaseException:
-                keep = bool(self._resumed_from)
+                keep = partial.was_there
                 raise
             try:
                 self._progress.phase("download")
                 self._progress.started(expected.size_bytes, self._resumed_from)
                 self._shown = self._resumed_from
                 self._transfer(arrivals)
+                if self._is_mixed_up(arrivals):
+                    self._transfer(arrivals)
                 done = self._verified(arrivals, check)
                 keep = True
             except (BadContentError, UnwantedContentError):
@@ -256,16 +258,24 @@ class _Download:
     def _transfer(self, arrivals: Arrivals) -> None:
         keeper = _Keeper(arrivals)
         keeper.start()
+        self._crews = [self._crew(self._route, arrivals)]
         try:
             while not self._is_here(arrivals):
-                self._bring(arrivals, keeper)
+                self._work(arrivals, keeper)
         finally:
             with arrivals.changed:
                 arrivals.is_stopping = True
-            self._stop(arrivals)
+            self._stop()
             keeper.close()
         keeper.raise_failure()
         self._tell(arrivals)
+
+    def _crew(self, route: Route, arrivals: Arrivals) -> Crew:
+        retries = self._http.retries(
+            waiting=self._progress.waiting, hint=_RESUME_HINT, hurried=len(self._routes) > 1
+        )
+        most = self._limits.most_connections
+        return Crew(self._http, route, arrivals, most=most, retries=retries)
 
     def _is_here(self, arrivals: Arrivals) -> bool:
         """Wait for hashing to catch up when all bytes are here; damage may show only then."""
@@ -282,118 +292,77 @@ class _Download:
                         return False
         return True
 
-    def _bring(self, arrivals: Arrivals, keeper: _Keeper) -> None:
-        """Have connections at work until all bytes are here; changes places when one fails."""
-        failures: list[RkfetchError] = []
-        while (failure := self._failure_of(arrivals, keeper, self._route)) is not None:
-            self._stop(arrivals)
-            if arrivals.expected.sha256 is None:
-                raise failure  # nothing tells that another place has the same file
-            failures.append(failure)
-            self._routes = next_place(self._routes, failures, self._left)
-
-    def _failure_of(self, arrivals: Arrivals, keeper: _Keeper, route: Route) -> RkfetchError | None:
-        """Bring what is missing from one place; returns what made that impossible."""
-        retries = self._http.retries(
-            waiting=self._progress.waiting, hint=_RESUME_HINT, hurried=len(self._routes) > 1
-        )
-        pace = Pace(most=self._limits.connections, now=time.monotonic())
-        patience = _Patience(arrivals, retries, self._http.monotonic)
-        try:
-            while self._is_missing_some(arrivals, route, pace):
-                keeper.raise_failure()
-                self._look_at_the_ended(arrivals, pace, patience)
-        except OF_A_PLACE as error:
-            return error
-        return None
-
-    def _is_missing_some(self, arrivals: Arrivals, route: Route, pace: Pace) -> bool:
-        """Let the connections work for a moment."""
+    def _work(self, arrivals: Arrivals, keeper: _Keeper) -> None:
+        """Let the connections work for a moment, then look at what failed."""
         with arrivals.changed:
             if not arrivals.division.is_complete:
-                self._set_to_work(arrivals, route, pace)
+                for crew in self._crews:
+                    crew.set_to_work(time.monotonic())
                 arrivals.changed.wait(_TICK_S)
         self._tell(arrivals)
-        for lane in self._threads:
-            route.has_delivered = route.has_delivered or bool(lane.received)
-        return not arrivals.division.is_complete
-
-    def _set_to_work(self, arrivals: Arrivals, route: Route, pace: Pace) -> None:
-        """Have as many connections as are worth it, once all failures have been looked at."""
-        if any(lane.error is not None and not lane.is_unwanted for lane in self._threads):
+        if arrivals.division.is_complete:
             return
-        now = time.monotonic()
-        delivering = [lane for lane in arrivals.lanes if lane.received]
-        pace.observe(now, arrivals.received, delivering=len(delivering), answer_s=arrivals.answer_s)
-        wanted = pace.wanted if self._may_be_divided(arrivals, route) else 1
-        if arrivals.seconds_left < _ANSWERS_TO_BE_WORTH_IT * arrivals.answer_s:
-            wanted = min(wanted, max(1, len(arrivals.lanes)))
-        for lane in arrivals.lanes:
-            if lane.piece is not None:
-                waited = now - lane.heard_at
-                lane.piece.stalled = waited > max(_STALLED_AFTER_S, 10 * arrivals.answer_s)
-        surplus = len(arrivals.lanes) - wanted
-        for lane in sorted(arrivals.lanes, key=_how_far)[::-1][: max(0, surplus)]:
-            lane.is_last_piece = True
-            if lane.piece is not None and lane.piece.left > (lane.piece.rate or 0):
-                lane.stop()
-        while len(arrivals.lanes) < wanted:
-            piece = arrivals.piece(len(arrivals.lanes) + 1 if wanted > 1 else 1)
-            if piece is None:
-                break
-            lane = Lane(self._http, route, arrivals, piece)
-            arrivals.follower.allow(wanted)
-            arrivals.lanes.append(lane)
-            self._threads.append(lane)
-            lane.start()
+        keeper.raise_failure()
+        with disk_errors(arrivals.partial.path.parent):
+            arrivals.follower.raise_failure()
+        for crew in list(self._crews):
+            self._look_at(crew, arrivals)
+        self._spread_out(arrivals)
 
-    def _may_be_divided(self, arrivals: Arrivals, route: Route) -> bool:
-        if not route.takes_ranges or arrivals.partial.in_order:
-            return False
-        return arrivals.expected.sha256 is not None or route.key in arrivals.validators
+    def _look_at(self, crew: Crew, arrivals: Arrivals) -> None:
+        alone = len(self._crews) == 1
+        try:
+            try:
+                crew.look_at_the_ended(alone=alone)
+            except StartOverError as error:
+                if not alone:
+                    raise NetworkError(str(error)) from error
+                crew.stop()
+                with arrivals.changed:
+                    arrivals.start_over(str(error))
+                crew.begin_anew(str(error))
+        except OF_A_PLACE as error:
+            self._leave(crew, error, arrivals)
 
-    def _look_at_the_ended(self, arrivals: Arrivals, pace: Pace, patience: _Patience) -> None:
-        """Take note of connections that ended, and decide what their failures mean."""
-        ended = [lane for lane in self._threads if not lane.is_alive()]
-        self._threads = [lane for lane in self._threads if lane not in ended]
-        failed = [lane for lane in ended if lane.error is not None and not lane.is_unwanted]
-        if not failed:
+    def _leave(self, crew: Crew, failure: RkfetchError, arrivals: Arrivals) -> None:
+        """Do without a place that failed; raises its failure if there is no other."""
+        crew.stop()
+        if arrivals.expected.sha256 is None:
+            raise failure  # nothing tells that another place has the same file
+        self._failures.append(failure)
+        self._crews.remove(crew)
+        at_work = [other.route for other in self._crews]
+        waiting = [r for r in self._routes if r is not crew.route and r not in at_work]
+        self._routes = next_place([crew.route, *at_work, *waiting], self._failures, self._left)
+        self._spread.forget()
+        if not self._crews:
+            self._crews.append(self._crew(self._route, arrivals))
+
+    def _spread_out(self, arrivals: Arrivals) -> None:
+        """Have a further place at work as well, as long as that brings more."""
+        if arrivals.expected.sha256 is None or self._limits.bytes_per_s is not None:
             return
-        # One failure stands for all that came with it: the heaviest.
-        lane = max(failed, key=_weight)
-        match lane.error:
-            case StartOverError() as error:
-                self._start_over(arrivals, str(error))
-                patience.failed(TransientError(str(error), retry_after_s=0), lane)
-            case TransientError() as error if self._threads and not error.retry_after_s:
-                # The others go on; that one more gets nothing may be a limit.
-                if lane.received < _LEAST_PROGRESS:
-                    pace.hold_back()
-            case TransientError() as error:
-                if error.retry_after_s:
-                    pace.hold_back()
-                    self._stop(arrivals)
-                patience.failed(error, lane)
-            case BaseException() as error:
-                raise error
-
-    def _start_over(self, arrivals: Arrivals, reason: str) -> None:
-        self._stop(arrivals)
+        at_work = [crew.route for crew in self._crews]
+        others = [r for r in self._routes if r not in [*at_work, *self._tried]]
+        if not all(route.source.shares for route in [*at_work, *others[:1]]):
+            return
         with arrivals.changed:
-            arrivals.start_over(reason)
+            advice = self._spread.observe(
+                time.monotonic(),
+                arrivals.received,
+                settled=all(crew.is_settled for crew in self._crews),
+                seconds_left=arrivals.seconds_left,
+                others=bool(others) and self._limits.most_connections > 1,
+            )
+        if advice == "add":
+            self._tried.append(others[0])
+            self._crews.append(self._crew(others[0], arrivals))
+        elif advice == "drop":
+            self._crews.pop().stop()
 
-    def _stop(self, arrivals: Arrivals) -> None:
-        """End all connections; none of them writes any more then."""
-        with arrivals.changed:
-            for lane in self._threads:
-                lane.stop()
-        while self._threads:
-            # Only who was waited for is forgotten: an interrupt may come at any moment.
-            lane = self._threads[0]
-            while lane.is_receiving and lane.is_alive():
-                lane.join(_TICK_S)
-            arrivals.dismiss(lane)
-            self._threads.remove(lane)
+    def _stop(self) -> None:
+        for crew in self._crews:
+            crew.stop()
 
     def _tell(self, arrivals: Arrivals) -> None:
         """Tell the one who watches how far it is."""
@@ -409,6 +378,22 @@ class _Download:
 
     # --- the last word --------------------------------------------------------------------------
 
+    def _is_mixed_up(self, arrivals: Arrivals) -> bool:
+        """Tell whether what came from several places, or runs, has to be fetched from one.
+
+        What came from the most trusted of them is kept. If the rest is other bytes now, who
+        sent it before has lied.
+        """
+        sha256 = arrivals.expected.sha256
+        if sha256 is None or arrivals.follower.hexdigest() == sha256:
+            return False
+        trusted = [route for route in self._all_routes if arrivals.origins.get(route)]
+        if not trusted or not arrivals.doubt(trusted[-1]):
+            return False
+        self._routes = trusted[-1:]
+        arrivals.is_stopping = False
+        return True
+
     def _verified(
         self, arrivals: Arrivals, check: Callable[[Path], str | None] | None
     ) -> Downloaded:
@@ -420,7 +405,7 @@ class _Download:
                 f"{expected.name} arrived with a wrong SHA-256",
                 expected.sha256,
                 actual,
-                explanation_of(partial.read_head(ENOUGH_TO_TELL), expected.size_bytes),
+                explanation_of(partial.read(0, ENOUGH_TO_TELL), expected.size_bytes),
             )
         complaint = check(partial.path) if check else None
         if complaint is not None:
@@ -430,6 +415,8 @@ class _Download:
             # These are the right bytes: fetching them again would not change them.
             raise UnwantedContentError(message, cause=["nothing of it is kept"])
         if self._health is not None:
+            for liar in arrivals.liars:
+                self._health.lied(liar.source.place)
             self._health.worked(self._route.source.place)
         return Downloaded(
             path=partial.path,
@@ -442,34 +429,6 @@ class _Download:
             place=self._route.source.place,
             commit=self._commit,
         )
-
-
-class _Patience:
-    """Tells failures in a row from failures on the way: progress renews it."""
-
-    def __init__(
-        self, arrivals: Arrivals, retries: Retries, monotonic: Callable[[], float]
-    ) -> None:
-        self._arrivals = arrivals
-        self._retries = retries
-        self._monotonic = monotonic
-        self._furthest = arrivals.division.done.total
-        self._since = monotonic()
-
-    def failed(self, error: TransientError, lane: Lane) -> None:
-        """Wait before the next try; raises `NetworkError` if there should be none."""
-        arrivals = self._arrivals
-        now, done = self._monotonic(), arrivals.division.done.total
-        progressed = done - self._furthest >= self._least(now - self._since)
-        if progressed:
-            self._furthest, self._since = done, now
-        at_once = lane.received >= _AT_ONCE_AFTER
-        self._retries.pause(error, progressed=progressed, at_once=at_once)
-
-    def _least(self, seconds: float) -> float:
-        """Return how many new bytes renew the patience: a byte a time would take for ever."""
-        least = max(1, min(_LEAST_PROGRESS, self._arrivals.expected.size_bytes // 1000))
-        return max(least, LEAST_RATE * seconds)
 
 
 class _Keeper(threading.Thread):
@@ -512,15 +471,3 @@ class _Keeper(threading.Thread):
             spans = self._arrivals.division.done.copy()
             checked, turn = self._arrivals.follower.checked, self._arrivals.partial.turn
         self._arrivals.partial.sync(spans, checked, turn=turn)
-
-
-def _weight(lane: Lane) -> tuple[bool, bool, float, int]:
-    """Order failures: those that nothing can be done about first, then who asks to wait longest."""
-    error = lane.error
-    transient = isinstance(error, TransientError)
-    wait_s = error.retry_after_s or 0 if isinstance(error, TransientError) else 0
-    return not transient, not isinstance(error, StartOverError), wait_s, lane.received
-
-
-def _how_far(lane: Lane) -> int:
-    return lane.piece.position if lane.piece is not None else 0

@@ -11,6 +11,7 @@ from __future__ import annotations
 import select
 import socket
 import ssl
+import struct
 import threading
 import time
 from typing import TYPE_CHECKING, Any
@@ -18,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 import h11
 import httpx
 
+from .connecting import connect
 from .deadline import cut
 
 if TYPE_CHECKING:
@@ -31,6 +33,8 @@ _IDLE_S = 15.0
 """Servers close a connection that nobody uses for longer."""
 _MOST_IDLE = 16
 _NO_BODY = {204, 304}
+_RTT_AT = 68
+"""Offset of tcpi_rtt in Linux's struct tcp_info: eight bytes, then the sixteenth number."""
 
 Origin = tuple[str, str, int]
 
@@ -108,12 +112,13 @@ class WireTransport(httpx.BaseTransport):
         scheme, host, port = origin
         seconds = _left(until, request.extensions["timeout"]["connect"])
         try:
-            opened = socket.create_connection((host, port), timeout=seconds)
+            opened = connect(host, port, seconds)
         except TimeoutError as error:
             raise httpx.ConnectTimeout(str(error), request=request) from error
         except OSError as error:
             raise httpx.ConnectError(str(error), request=request) from error
         try:
+            opened.settimeout(seconds)
             opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             if scheme == "https":
                 opened.settimeout(_left(until, request.extensions["timeout"]["connect"]))
@@ -243,6 +248,7 @@ class Body(httpx.SyncByteStream):
         self._parser = parser
         self._stall_s = stall_s
         self._closed = False
+        self._closing = threading.Lock()
         headers = {name: value for name, value in head.headers}  # noqa: C416 - a subclass of list
         self._keep = head.http_version == b"1.1" and b"close" not in headers.get(
             b"connection", b""
@@ -313,16 +319,34 @@ class Body(httpx.SyncByteStream):
         while count := self.readinto(view):
             yield bytes(view[:count])
 
+    @property
+    def round_trip_s(self) -> float | None:
+        """To the server and back, as the kernel has measured it (tcpi_rtt of tcp_info)."""
+        try:
+            state = self._connection.socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 104)
+        except OSError:
+            return None
+        (microseconds,) = struct.unpack_from("I", state, _RTT_AT)
+        return float(microseconds) / 1e6
+
+    @property
+    def is_at_end(self) -> bool:
+        """Whether the body was read to its end, and the server goes on listening."""
+        return self._keep and self._left == 0 and not self._connection.early
+
     def cut(self) -> None:
         """Make whoever receives this body in another thread stop."""
-        cut(self._connection.socket)
+        with self._closing:
+            if not self._closed:  # else the connection may be another answer's by now
+                cut(self._connection.socket)
 
     def close(self) -> None:
         """Give the connection back if the body was read to its end, else close it."""
-        if self._closed:
-            return
-        self._closed = True
-        if self._keep and self._left == 0 and not self._connection.early:
+        with self._closing:
+            if self._closed:
+                return
+            self._closed = True
+        if self.is_at_end:
             self._transport.give_back(self._connection)
         else:
             self._connection.close()

@@ -33,7 +33,7 @@ def own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Point every place that rkfetch or huggingface_hub writes to into the test's folder."""
     home = tmp_path / "home"
     home.mkdir()
-    hubs = ("HF_ENDPOINT", "HF_TOKEN", "HF_HUB_OFFLINE", "MODELSCOPE_ENDPOINT", "MODELSCOPE_DOMAIN")
+    hubs = ("HF_ENDPOINT", "HF_TOKEN", "HF_HUB_OFFLINE", "MODELSCOPE_ENDPOINT")
     for name in (*hubs, "RKFETCH_DEBUG"):
         monkeypatch.delenv(name, raising=False)
     # What is printed is compared: it must not depend on the terminal that the tests run in.

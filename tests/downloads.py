@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from unittest import mock
 
-from rkfetch.registry import journal, lane, spans, transfer
+from rkfetch.registry import arrivals, crew, journal, spans
 from rkfetch.registry.http import Http, RetryPolicy
 from rkfetch.registry.journal import Subject, journal_of
 from rkfetch.registry.model import Artifact
@@ -36,7 +36,7 @@ def artifact(**values: Any) -> Artifact:
 def quick_http(**values: Any) -> Http:
     """Return a client that does not wait long for anything."""
     policy = RetryPolicy(first_wait_s=0.01, longest_wait_s=0.02)
-    return Http(**{"stall_timeout_s": 0.5, "connect_timeout_s": 2, "retries": policy, **values})
+    return Http(**{"stall_timeout_s": 1.5, "connect_timeout_s": 5, "retries": policy, **values})
 
 
 def vouched_for(partial: Path, sha256: str, size_bytes: int) -> int:
@@ -51,11 +51,12 @@ class Always:
 
     def __init__(self, connections: int) -> None:
         self.wanted = connections
+        self.is_settled = True
 
     def __call__(self, **_: Any) -> Always:
         return self
 
-    def observe(self, now: float, received: int, *, delivering: int, answer_s: float) -> None:
+    def observe(self, now: float, received: int, **_: object) -> None:
         """Find nothing out."""
 
     def hold_back(self) -> None:
@@ -67,11 +68,11 @@ class Always:
 def always(connections: int, *, stride: int) -> Iterator[None]:
     """Divide even small files among so many connections, into pieces of ``stride`` bytes."""
     with (
-        mock.patch.object(transfer, "Pace", Always(connections)),
-        mock.patch.object(lane, "_LEAST_STRIDE", stride),
-        mock.patch.object(lane, "_MOST_STRIDE", stride),
+        mock.patch.object(crew, "Pace", Always(connections)),
+        mock.patch.object(arrivals, "_LEAST_STRIDE", stride),
+        mock.patch.object(arrivals, "_MOST_STRIDE", stride),
         mock.patch.object(spans, "LEAST_THEFT", min(spans.LEAST_THEFT, stride // 4)),
-        mock.patch.object(lane, "_LEAST_THEFT_S", 0.02),
+        mock.patch.object(arrivals, "_LEAST_THEFT_S", 0.02),
     ):
         yield
 

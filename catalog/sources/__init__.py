@@ -16,9 +16,10 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
     from pathlib import Path
 
+    from rkfetch.catalog.database import Repository
     from rkfetch.catalog.naming import CardFacts
+    from rkfetch.catalog.reading import Allowance
     from rkfetch.catalog.update import Observer, Report
-    from rkfetch.catalog.writer import Repository
     from rkfetch.registry.http import Http
 
 _LONGEST_PATH = 1024
@@ -32,6 +33,8 @@ class Task:
     path: Path | None = None
     """The catalog; None for the user's."""
     observer: Observer
+    allowance: Allowance
+    """How much may be read; of all sources together."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,6 +86,8 @@ class Listing:
     repository: Repository
     builds: tuple[str, ...] | None
     """The names of its builds; None if the listing does not tell."""
+    hollow: bool = False
+    """Its default branch has nothing large, yet it takes room: builds may lie on other branches."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,8 +97,20 @@ class RemoteFile:
     path: str
     size_bytes: int | None = None
     sha256: str | None = None
+    blob: str | None = None
+    """What git calls this content, where the source tells."""
     revision: str | None = None
-    """The commit to ask for it at; None for the repository's."""
+    """The commit to ask for it at; None for that of the revision that it is listed in."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Revision:
+    """The files of a branch or a tag that is not the default branch."""
+
+    ref: str
+    is_branch: bool
+    commit: str
+    files: tuple[RemoteFile, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,6 +120,9 @@ class Details:
     repository: Repository
     files: tuple[RemoteFile, ...]
     card: CardFacts
+    """What came with it: the front matter, and texts only where these cost no further request."""
+    revisions: tuple[Revision, ...] = ()
+    """Where else builds may lie."""
 
 
 class Source(Protocol):
@@ -132,6 +152,16 @@ class Source(Protocol):
             IntegrityError: what it says about this repository makes no sense.
         """
 
+    def readme(self, repo: str, file: RemoteFile, revision: str | None) -> str | None:
+        """Ask for the text of a README at a commit; None if it is not for us, or too large.
+
+        Raises:
+            NetworkError: the source cannot be asked.
+        """
+
+    def page(self, repo: str, path: str, ref: str | None = None) -> str:
+        """Return the address under which people look at a file of a branch or a tag."""
+
 
 class _Opens(Protocol):
     def __call__(
@@ -147,7 +177,13 @@ def listed(source: _Opens) -> Callable[[Task], Report]:
         from rkfetch.catalog.update import update
 
         with source(task.http, waiting=task.observer.waiting) as opened:
-            return update(opened, task.http, path=task.path, observer=task.observer)
+            return update(
+                opened,
+                task.http,
+                path=task.path,
+                observer=task.observer,
+                allowance=task.allowance,
+            )
 
     return run
 

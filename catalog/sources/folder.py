@@ -16,8 +16,9 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from rkfetch.catalog import border
+from rkfetch.catalog.database import Repository
 from rkfetch.catalog.naming import CardFacts, guess
-from rkfetch.catalog.writer import VERIFIED, Repository, Writer, now
+from rkfetch.catalog.writer import VERIFIED, Writer, now
 from rkfetch.registry.check import no_model
 from rkfetch.registry.durable import disk_errors
 from rkfetch.registry.errors import RkfetchError, UsageError
@@ -102,7 +103,7 @@ def file_at(catalog: Catalog, path: Path) -> Artifact | None:
 
 def known_folders(catalog: Catalog) -> list[Path]:
     """Return the folders that were scanned before."""
-    return sorted(map(Path, catalog.repositories(LOCAL)))
+    return sorted(Path(known.repo) for known in catalog.repositories(LOCAL).values())
 
 
 def forget_folders(names: Sequence[str], *, path: Path | None = None) -> None:
@@ -162,7 +163,7 @@ class _Scan:
 
     def run(self, writer: Writer) -> None:
         """Look at every file, then write down all that was found."""
-        from rkfetch.catalog.update import companions_of
+        from rkfetch.catalog.companions import companions_of
 
         found = {artifact.path: artifact for artifact in self._files()}
         gone = [
@@ -275,9 +276,9 @@ def _without_inode(stamp: str) -> str:
 def _named(folder: Path, name: str) -> list[Evidence]:
     """Read a file's name and that of its folder; what is above that is the user's own affair."""
     near = PurePosixPath(*PurePosixPath(folder.name, name).parts[-2:])
-    card = CardFacts(base_model=_base_model(Path(folder, name).parent / "Modelfile"))
-    told = guess("", near.as_posix(), source=LOCAL, card=card).evidence
-    return [replace(e, place=e.place or "Modelfile") for e in told]
+    modelfile = Path(folder, name).parent / "Modelfile"
+    card = CardFacts(base_model=_base_model(modelfile), place=modelfile.name)
+    return list(guess("", near.as_posix(), source=LOCAL, card=card).evidence)
 
 
 def _base_model(modelfile: Path) -> str | None:

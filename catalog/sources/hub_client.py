@@ -11,6 +11,7 @@ import os
 import re
 import threading
 import time
+import zlib
 from contextlib import contextmanager
 from functools import partial
 from queue import Empty, SimpleQueue
@@ -23,11 +24,13 @@ from rkfetch.registry.http import rkfetch_version
 from rkfetch.registry.hub import endpoint, hub_token
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     import httpx2
     from huggingface_hub import HfApi
     from huggingface_hub.errors import HfHubHTTPError
+
+    from rkfetch.registry.courtesy import Courtesy
 
 T = TypeVar("T")
 
@@ -36,8 +39,8 @@ READ_TIMEOUT_S = 30.0
 REQUEST_TIMEOUT_S = 60.0
 """From asking to the last byte of the answer, however steadily it trickles."""
 LARGEST_ANSWER = 32 << 20
+"""Unpacked. Of a page of 1,000 repositories with all their file names, some MB were seen."""
 _HINT = "check the network; a mirror can be named with HF_ENDPOINT"
-"""Of a page of 1,000 repositories with all their file names, some MB were seen."""
 
 
 class MissingError(Exception):
@@ -48,10 +51,10 @@ class EndlessError(Exception):
     """A listing goes on and on."""
 
 
-def connect(turn_page: Callable[[], None]) -> HfApi:
+def connect(turn_page: Callable[[], None], courtesy: Courtesy | None) -> HfApi:
     """Make a client that talks to the endpoint alone.
 
-    ``turn_page`` is called for each page of a listing that arrives.
+    ``turn_page`` is called for each page of a listing that arrives; ``courtesy`` is kept to.
 
     Raises:
         UsageError: the endpoint is no address, or the token is none.
@@ -64,7 +67,7 @@ def connect(turn_page: Callable[[], None]) -> HfApi:
     log = logging.getLogger("huggingface_hub")
     log.handlers[:] = [logging.NullHandler()]
     log.propagate = False
-    set_client_factory(lambda: _client(base, turn_page))
+    set_client_factory(lambda: _client(base, turn_page, courtesy))
     token = hub_token() if addresses.token_fits(base) else None
     return HfApi(
         endpoint=base,
@@ -100,28 +103,34 @@ def disconnect() -> None:
     close_session()
 
 
-def _client(base: str, turn_page: Callable[[], None]) -> httpx2.Client:
+def _client(base: str, turn_page: Callable[[], None], courtesy: Courtesy | None) -> httpx2.Client:
     import httpx2
 
     class Client(httpx2.Client):
         def send(self, request: httpx2.Request, **options: Any) -> httpx2.Response:
             ask = super().send
+            if courtesy is not None:
+                courtesy.wait(str(request.url))
             with _spoken(base):
                 return _within(REQUEST_TIMEOUT_S, base, lambda: ask(request, **options))
 
     class Bounded(httpx2.SyncByteStream):
-        def __init__(self, stream: Any) -> None:
+        def __init__(self, stream: Any, *, packed: bool) -> None:
             self._stream = stream
+            self._packed = packed
 
         def __iter__(self) -> Iterator[bytes]:
-            yield from _bounded(self._stream, base)
+            yield from _bounded(self._stream, base, packed=self._packed)
 
         def close(self) -> None:
             self._stream.close()
 
     def judge(response: httpx2.Response) -> None:
-        _judge(response, base)
-        response.stream = Bounded(response.stream)
+        headers = {name.lower(): value for name, value in response.headers.items()}
+        if courtesy is not None:
+            courtesy.heard(str(response.url), response.status_code, headers)
+        packed = _judge(response, headers, base)
+        response.stream = Bounded(response.stream, packed=packed)
         if response.status_code == 200 and response.url.path.endswith("/api/models"):
             turn_page()
 
@@ -155,27 +164,30 @@ def _guard(request: httpx2.Request, *, base: str, limits: httpx2.Timeout) -> Non
             f"{base} sends to another host: {request.url.host}",
             cause=["its listings are read from the endpoint alone"],
         )
-    request.headers["accept-encoding"] = "identity"
+    # A listing shrinks to a tenth.
+    request.headers["accept-encoding"] = "gzip"
     request.extensions["timeout"] = limits.as_dict()
 
 
-def _judge(response: httpx2.Response, base: str) -> None:
-    headers = {name.lower(): value for name, value in response.headers.items()}
+def _judge(response: httpx2.Response, headers: Mapping[str, str], base: str) -> bool:
+    """Refuse an answer that must not be read; tell whether it is compressed."""
     where = addresses.shown(str(response.url))
     failure = failure_of_status(response.status_code, headers, where, time.time())
     if failure is not None:
         raise failure
-    # A few compressed kB can be any number of GB.
-    encoding = headers.get("content-encoding", "identity").strip().lower()
-    if encoding not in {"", "identity"}:
+    encoding = headers.get("content-encoding", "").strip().lower()
+    if encoding not in {"", "identity", "gzip"}:
         raise NetworkError(
-            f"{base} compresses its answers, though it was asked not to",
+            f"{base} compresses its answers in a way that it was not asked for",
             cause=[f"Content-Encoding: {encoding[:40]}"],
         )
+    # Unpacked here, within bounds: a few compressed kB can be any number of GB.
+    response.headers.pop("content-encoding", None)
     response.headers.pop("x-hf-warning", None)
     if "link" in headers:
         # The next page is the endpoint's too; a mirror may pass on links to the Hub.
         response.headers["link"] = re.sub(r"<https?://[^/>]+", f"<{base}", headers["link"])
+    return encoding == "gzip"
 
 
 def _within(seconds: float, base: str, call: Callable[[], T]) -> T:
@@ -198,9 +210,18 @@ def _within(seconds: float, base: str, call: Callable[[], T]) -> T:
     return result  # type: ignore[return-value]  # there is one where there is no error
 
 
-def _bounded(stream: Iterable[bytes], base: str) -> Iterator[bytes]:
+def _bounded(stream: Iterable[bytes], base: str, *, packed: bool) -> Iterator[bytes]:
     received = 0
-    for chunk in stream:
+    unpacking = zlib.decompressobj(wbits=31)
+    for piece in stream:
+        chunk = piece
+        if packed:
+            try:
+                chunk = unpacking.decompress(piece, LARGEST_ANSWER + 1)
+            except zlib.error as error:
+                raise NetworkError(
+                    f"{base} answered what no Hub answers", cause=[str(error)]
+                ) from error
         received += len(chunk)
         if received > LARGEST_ANSWER:
             raise NetworkError(

@@ -1,7 +1,8 @@
 """List the builds on Hugging Face, or on a mirror of it, through huggingface_hub.
 
 Tags alone miss most uploaders, and the search matches repository ids only, so several queries
-are joined. A listing carries names; sizes and hashes cost one request for a repository.
+are joined. A listing carries names; sizes and hashes cost one request for a repository. What all
+revisions of it take together tells whether others than the default branch need be looked at.
 """
 
 from __future__ import annotations
@@ -10,14 +11,17 @@ import re
 import threading
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, TypeVar
+from urllib.parse import quote
 
 from rkfetch.catalog import border
+from rkfetch.catalog.cards import LARGEST_CARD
+from rkfetch.catalog.database import Repository
 from rkfetch.catalog.naming import CardFacts
-from rkfetch.catalog.writer import Repository
+from rkfetch.catalog.tokens import read_name
 from rkfetch.registry.failures import TransientError
-from rkfetch.registry.hub import endpoint, resolve_url
+from rkfetch.registry.hub import endpoint
 
-from . import Details, Entry, Listing, RemoteFile, is_build, listed
+from . import Details, Entry, Listing, RemoteFile, Revision, is_build, listed
 from .hub_client import (
     EndlessError,
     MissingError,
@@ -29,6 +33,7 @@ from .hub_client import (
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
+    from datetime import datetime
 
     from huggingface_hub import HfApi
     from huggingface_hub.hf_api import ModelInfo
@@ -48,9 +53,14 @@ MOST_BARREN = 3
 MOST_REPOSITORIES = 50_000
 """Repositories of all queries together; the largest true listing has some hundreds."""
 MOST_TAGS = 100
-LARGEST_CARD = 128 << 10
+MOST_REVISIONS = 16
+"""Commits of one repository that are looked at besides its default branch."""
 
-_EXPANDED = ["sha", "lastModified", "siblings", "gated", "tags", "downloads", "likes"]
+_EXPANDED = [
+    *("sha", "lastModified", "createdAt", "siblings", "gated", "tags", "downloads", "likes"),
+    *("library_name", "usedStorage"),
+]
+_SMALL = re.compile(r"\.(?:md|txt|json|ya?ml|py|sh|jinja|gitattributes|png|jpe?g)$|LICENSE")
 _REPO = re.compile(r"(?:[A-Za-z0-9_][A-Za-z0-9._-]{0,95}/)?[A-Za-z0-9_][A-Za-z0-9._-]{0,95}")
 
 
@@ -73,6 +83,8 @@ class HuggingFace:
         self._lock = threading.Lock()
         self._pages = _Pages(0)
         self._listed = 0
+        self._parsed: dict[str, Listing] = {}
+        """Repositories that an earlier query found."""
         self.left_out: list[tuple[str, str]] = []
 
     def __enter__(self) -> Self:
@@ -97,28 +109,80 @@ class HuggingFace:
         return self._query({"author": owner})
 
     def details(self, repo: str) -> Details | None:
-        """Ask for one repository with the sizes and hashes of its files, and read its card."""
-
-        def run() -> tuple[ModelInfo, Repository, tuple[RemoteFile, ...]] | None:
-            info = self._client().model_info(repo, files_metadata=True)
-            return info, _repository(info), tuple(map(_file, info.siblings or ()))
-
-        found = self._ask(run, missing=None, repo=repo)
+        """Ask for one repository with the sizes and hashes of its files, in all revisions."""
+        found = self._at(repo)
         if found is None:
             return None
-        info, repository, files = found
-        return Details(repository=repository, files=files, card=self._card(info, repository, files))
+        repository, files = found
+        return Details(
+            repository=repository,
+            files=files,
+            card=CardFacts(
+                base_model=repository.base_model,
+                tags=repository.tags,
+                place=self.page(repository.repo, "README.md"),
+            ),
+            revisions=self._revisions(repository, files),
+        )
 
-    def _card(
-        self, info: ModelInfo, repository: Repository, files: Iterable[RemoteFile]
-    ) -> CardFacts:
-        readme = next((f for f in files if f.path == "README.md"), None)
-        text = ""
-        if readme is not None and (readme.size_bytes or 0) <= LARGEST_CARD:
-            url = resolve_url(repository.repo, readme.path, repository.sha)
-            reply = self._http.request("GET", url, max_bytes=LARGEST_CARD)
-            text = reply.body.decode("utf-8", "replace") if reply.status == 200 else ""
-        return CardFacts(base_model=_base_model(info), tags=repository.tags, text=text)
+    def page(self, repo: str, path: str, ref: str | None = None) -> str:
+        """Return the address under which people look at a file of a branch or a tag."""
+        return f"https://huggingface.co/{repo}/blob/{ref or 'main'}/{path}"
+
+    def readme(self, repo: str, file: RemoteFile, revision: str | None) -> str | None:
+        """Ask for the text of a README at a commit; None if it is not for us, or too large."""
+        if (file.size_bytes or 0) > LARGEST_CARD:
+            return None
+        # Unlike /resolve/, this address answers a small file without a redirect.
+        parts = [*repo.split("/"), "raw", revision or "main", *file.path.split("/")]
+        url = f"{endpoint()}/{'/'.join(quote(part, safe='') for part in parts)}"
+        reply = self._http.request("GET", url, max_bytes=LARGEST_CARD, waiting=self._waiting)
+        return reply.body.decode("utf-8", "replace") if reply.status == 200 else None
+
+    def _at(
+        self, repo: str, revision: str | None = None
+    ) -> tuple[Repository, tuple[RemoteFile, ...]] | None:
+        def run() -> tuple[Repository, tuple[RemoteFile, ...]] | None:
+            info = self._client().model_info(repo, revision=revision, files_metadata=True)
+            return _repository(info), tuple(map(_file, info.siblings or ()))
+
+        return self._ask(run, missing=None, repo=repo)
+
+    def _revisions(
+        self, repository: Repository, files: Iterable[RemoteFile]
+    ) -> tuple[Revision, ...]:
+        """Look at the branches and tags that hold something else than the default branch."""
+        large = {f.sha256: f.size_bytes or 0 for f in files if f.sha256}
+        if repository.storage_bytes is not None and repository.storage_bytes == sum(large.values()):
+            return ()
+
+        def refs() -> list[tuple[str, bool, str]]:
+            found = self._client().list_repo_refs(repository.repo)
+            both = [(ref, True) for ref in found.branches]
+            both += [(ref, False) for ref in found.tags]
+            return [
+                (ref.name, is_branch, ref.target_commit)
+                for ref, is_branch in both
+                if border.commit(ref.target_commit) and border.ref(ref.name)
+            ]
+
+        none: list[tuple[str, bool, str]] = []
+        listed = self._ask(refs, missing=none, repo=repository.repo)
+        by_commit: dict[str, tuple[str, bool]] = {}
+        for name, is_branch, commit in sorted(listed, key=lambda ref: _telling(ref[0])):
+            if commit != repository.sha:
+                by_commit.setdefault(commit, (name, is_branch))
+        if len(by_commit) > MOST_REVISIONS:
+            self._leave_out(
+                f"{len(by_commit) - MOST_REVISIONS} revisions of {repository.repo}",
+                f"of one repository {MOST_REVISIONS} are looked at",
+            )
+        chosen = list(by_commit.items())[:MOST_REVISIONS]
+        return tuple(
+            Revision(ref=name, is_branch=is_branch, commit=commit, files=found[1])
+            for commit, (name, is_branch) in chosen
+            if (found := self._at(repository.repo, commit)) is not None
+        )
 
     def _query(self, query: Mapping[str, Any]) -> list[Listing]:
         """Run one query to its end; one that never ends is cut off."""
@@ -128,10 +192,11 @@ class HuggingFace:
             odd = 0
             with suppress(EndlessError):
                 for item in pages_of_models(self._client(), {"expand": _EXPANDED, **query}):
-                    listing = _listing(item)
+                    listing = self._parsed.get(str(item.get("id"))) or _listing(item)
                     if listing is None:
                         odd += 1
                     else:
+                        self._parsed[listing.repository.repo] = listing
                         pages.add(listing)
             if odd:
                 self._leave_out(
@@ -169,7 +234,7 @@ class HuggingFace:
     def _client(self) -> HfApi:
         with self._lock:
             if self._api is None:
-                self._api = connect(self._turn_page)
+                self._api = connect(self._turn_page, self._http.courtesy)
             return self._api
 
 
@@ -202,9 +267,15 @@ def _listing(item: dict[str, Any]) -> Listing | None:
 
     try:
         info = ModelInfo(**item)  # type: ignore[no-untyped-call]
-        names = None if item.get("siblings") is None else map(_name, info.siblings or ())
-        builds = None if names is None else tuple(name for name in names if is_build(name))
-        return Listing(repository=_repository(info), builds=builds)
+        repository = _repository(info)
+        if item.get("siblings") is None:
+            return Listing(repository=repository, builds=None)
+        names = [_name(sibling) for sibling in info.siblings or ()]
+        return Listing(
+            repository=repository,
+            builds=tuple(name for name in names if is_build(name)),
+            hollow=bool(repository.storage_bytes) and all(map(_SMALL.search, names)),
+        )
     except (ValueError, TypeError, KeyError, AttributeError):
         return None
 
@@ -221,33 +292,51 @@ def _file(sibling: Any) -> RemoteFile:
         path=_name(sibling),
         size_bytes=border.count(lfs.size if lfs else sibling.size),
         sha256=border.digest(lfs.sha256) if lfs else None,
+        blob=border.commit(sibling.blob_id),
     )
 
 
-def _base_model(info: ModelInfo) -> str | None:
-    """Return the model that the card says it is a build of; None if it names none or several."""
-    named = getattr(info.card_data, "base_model", None)
-    if isinstance(named, list) and len(named) == 1:
-        named = named[0]
-    return border.text(named)
+def _telling(ref: str) -> tuple[bool, str]:
+    """Order names of branches and tags: first what names a version, a SoC or a quantisation."""
+    return not read_name(ref, whole=False).attributes, ref
+
+
+def _tagged(tags: Iterable[str], name: str) -> str | None:
+    """Return what the tags say of a field of the card; None if nothing, or several things.
+
+    The Hub makes ``license:mit`` and ``base_model:Qwen/Qwen3-4B`` of the front matter, and of the
+    latter ``base_model:quantized:Qwen/Qwen3-4B`` as well.
+    """
+    values = {t.removeprefix(f"{name}:") for t in tags if t.startswith(f"{name}:")}
+    plain = {value for value in values if ":" not in value}
+    return plain.pop() if len(plain) == 1 else None
 
 
 def _repository(info: ModelInfo) -> Repository:
     name: Any = info.id
     if not isinstance(name, str) or not _REPO.fullmatch(name):
         raise ValueError("its id is none")
-    modified = info.last_modified
-    tags: Any = info.tags if isinstance(info.tags, list) else ()
+    listed: Any = info.tags if isinstance(info.tags, list) else ()
+    tags = [tag for tag in listed if border.text(tag)]
     return Repository(
         source=NAME,
         repo=name,
         sha=border.commit(info.sha),
-        modified=modified.strftime("%Y-%m-%dT%H:%M:%SZ") if modified else None,
+        modified=_moment(info.last_modified),
+        created=_moment(info.created_at),
         gated=bool(info.gated),
         downloads=border.count(info.downloads),
         likes=border.count(info.likes),
-        tags=tuple(tag for tag in tags[:MOST_TAGS] if border.text(tag)),
+        tags=tuple(tags[:MOST_TAGS]),
+        library=border.text(info.library_name),
+        license=_tagged(tags, "license"),
+        base_model=_tagged(tags, "base_model"),
+        storage_bytes=border.count(info.used_storage),
     )
+
+
+def _moment(moment: datetime | None) -> str | None:
+    return moment.strftime("%Y-%m-%dT%H:%M:%SZ") if moment else None
 
 
 ENTRY = Entry(

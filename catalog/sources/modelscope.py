@@ -13,17 +13,19 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlencode
 
 from rkfetch.catalog import border
+from rkfetch.catalog.cards import LARGEST_CARD
+from rkfetch.catalog.database import Repository
 from rkfetch.catalog.naming import CardFacts
-from rkfetch.catalog.writer import Repository
 from rkfetch.registry import addresses
 from rkfetch.registry.errors import AuthenticationError, IntegrityError, NetworkError
 from rkfetch.registry.hub import modelscope_endpoint, resolve_url
 
-from . import Details, Entry, Listing, RemoteFile, is_build, listed
+from . import Details, Entry, Listing, RemoteFile, Revision, is_build, listed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -43,10 +45,8 @@ MOST_BARREN = 3
 MOST_TAGS = 100
 MOST_REVISIONS = 20
 LARGEST_ANSWER = 32 << 20
-LARGEST_CARD = 128 << 10
 
 _REPO = re.compile(r"[A-Za-z0-9_][\w.-]{0,95}/[A-Za-z0-9_][\w.-]{0,127}", re.ASCII)
-_REVISION = re.compile(r"[A-Za-z0-9][\w./-]{0,99}", re.ASCII)
 _FRONT_MATTER = re.compile(r"---\r?\n(.*?)\r?\n---", re.DOTALL)
 _BASE_MODEL = re.compile(
     r"^base_model:[ \t]*(?:\r?\n[ \t]*-[ \t]*)?([^\s,\[\]]+)[ \t]*$(?!\r?\n[ \t]*-)", re.MULTILINE
@@ -70,6 +70,8 @@ class ModelScope:
         self._http = http
         self._waiting = waiting
         self._seen: dict[str, Repository] = {}
+        self._readmes: dict[tuple[str, str], str] = {}
+        """What was read of cards for their front matter, until somebody wants their text."""
         self.left_out: list[tuple[str, str]] = []
 
     def __enter__(self) -> Self:
@@ -102,12 +104,32 @@ class ModelScope:
         files = self._files(repo)
         if files is None:
             return None
-        repository = self._seen.get(repo.casefold()) or Repository(source=NAME, repo=repo)
-        card = self._card(repo, files)
-        if not any(is_build(file.path) for file in files):
-            for revision in self._revisions(repo):
-                files += self._files(repo, revision) or ()
-        return Details(repository=repository, files=files, card=card)
+        known = self._seen.get(repo.casefold()) or Repository(source=NAME, repo=repo)
+        base_model = _base_model(self._front(repo, files))
+        revisions = () if any(is_build(f.path) for f in files) else self._revisions(repo)
+        return Details(
+            repository=replace(known, base_model=base_model),
+            files=files,
+            card=CardFacts(
+                base_model=base_model, tags=known.tags, place=self.page(repo, "README.md")
+            ),
+            revisions=tuple(revisions),
+        )
+
+    def readme(self, repo: str, file: RemoteFile, revision: str | None) -> str | None:
+        """Ask for the text of a README at a commit; None if it is not for us, or too large."""
+        known = self._readmes.pop((repo.casefold(), file.path), None)
+        if known is not None:
+            return known
+        if (file.size_bytes or 0) > LARGEST_CARD:
+            return None
+        url = resolve_url(repo, file.path, revision, source=NAME)
+        reply = self._http.request("GET", url, max_bytes=LARGEST_CARD, waiting=self._waiting)
+        return reply.body.decode("utf-8", "replace") if reply.status == 200 else None
+
+    def page(self, repo: str, path: str, ref: str | None = None) -> str:
+        """Return the address under which people look at a file of a branch or a tag."""
+        return f"https://www.modelscope.cn/models/{repo}/file/view/{ref or 'master'}/{path}"
 
     # --- what is asked --------------------------------------------------------------------------
 
@@ -164,28 +186,29 @@ class ModelScope:
             raise _nonsense(repo, f"it has more files than the {FARTHEST} that ModelScope tells")
         return tuple(_file(repo, e) for e in entries if _is_file(e))
 
-    def _revisions(self, repo: str) -> list[str]:
-        """Return the tags and branches of a repository other than its default branch."""
+    def _revisions(self, repo: str) -> Iterator[Revision]:
+        """Look at the tags and branches of a repository other than its default branch."""
         data = self._about(repo, "revisions") or {}
         named = data.get("RevisionMap")
-        lists = (
-            [named.get(kind) for kind in ("Tags", "Branches")] if isinstance(named, dict) else []
-        )
-        items = [item for entries in lists if isinstance(entries, list) for item in entries]
-        names = [item.get("Revision") for item in items if isinstance(item, dict)]
-        good = [n for n in names if isinstance(n, str) and _REVISION.fullmatch(n) and n != "master"]
-        return list(dict.fromkeys(good))[:MOST_REVISIONS]
+        kinds = ("Tags", "Branches")
+        lists = [named.get(kind) for kind in kinds] if isinstance(named, dict) else []
+        seen = {"master"}
+        for is_branch, entries in enumerate(lists):
+            for item in entries if isinstance(entries, list) else ():
+                ref = border.ref(item.get("Revision")) if isinstance(item, dict) else None
+                if ref is not None and ref not in seen and len(seen) <= MOST_REVISIONS:
+                    seen.add(ref)
+                    files = self._files(repo, ref) or ()
+                    yield Revision(ref=ref, is_branch=bool(is_branch), commit="", files=files)
 
-    def _card(self, repo: str, files: Iterable[RemoteFile]) -> CardFacts:
+    def _front(self, repo: str, files: Iterable[RemoteFile]) -> str:
+        """Return the card of a repository, whose front matter no other answer tells."""
         readme = next((file for file in files if file.path == "README.md"), None)
-        text = ""
-        if readme is not None and (readme.size_bytes or 0) <= LARGEST_CARD:
-            url = resolve_url(repo, readme.path, readme.revision, source=NAME)
-            reply = self._http.request("GET", url, max_bytes=LARGEST_CARD, waiting=self._waiting)
-            text = reply.body.decode("utf-8", "replace") if reply.status == 200 else ""
-        known = self._seen.get(repo.casefold())
-        tags = known.tags if known else ()
-        return CardFacts(base_model=_base_model(text), tags=tags, text=text)
+        text = self.readme(repo, readme, readme.revision) if readme is not None else None
+        if text is None:
+            return ""
+        self._readmes[repo.casefold(), "README.md"] = text
+        return text
 
     def _about(self, repo: str, what: str) -> dict[str, Any] | None:
         """Ask about one repository; None if there is none, or none for us."""

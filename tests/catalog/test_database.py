@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from rkfetch.catalog.database import Catalog, Companion
+from rkfetch.catalog.database import Catalog, Companion, Repository
 from rkfetch.catalog.files import connect, create
-from rkfetch.catalog.writer import Repository, Writer, record_evidence, reject
+from rkfetch.catalog.writer import Writer, record_evidence, reject
 from rkfetch.registry.model import Artifact, Availability, Evidence, Origin, Platform, Quant, settle
 from rkfetch.registry.versions import Version
 
@@ -316,7 +316,8 @@ def test_a_listing_marks_what_it_no_longer_has(writer: Writer, catalog: Catalog)
         "removed.rkllm": Availability.GONE,
         "": Availability.GONE,
     }
-    assert catalog.repository_shas("huggingface") == {"owner/qwen3-1.7b-rkllm": "a" * 40}
+    shas = {name: r.sha for name, r in catalog.repositories("huggingface").items()}
+    assert shas == {"owner/qwen3-1.7b-rkllm": "a" * 40}
 
 
 def _write_and_fail(writer: Writer) -> None:

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from rkfetch.catalog import schema
-from rkfetch.catalog.database import Catalog, catalog_path
+from rkfetch.catalog.database import Catalog, Repository, catalog_path
 from rkfetch.catalog.files import SNAPSHOT, SNAPSHOT_DATE, connect, create
-from rkfetch.catalog.writer import Repository, Writer
+from rkfetch.catalog.writer import Writer
 from rkfetch.registry.errors import IntegrityError, RkfetchError
 from rkfetch.registry.model import Artifact
 

@@ -189,7 +189,7 @@ def test_the_model_that_rkllama_notes_beside_a_file_is_believed(tmp_path: Path) 
     look(tmp_path / "RKLLAMA")
     row = rows()["models/mine/x.rkllm"]
     assert row.model == "gemma-3-4b-it"
-    assert {e.place for e in row.attribute("model").evidence} == {"Modelfile"}
+    assert {e.place for e in row.attribute("model").evidence} == {"Modelfile#base_model"}
 
 
 def test_the_encoder_beside_a_vision_model_belongs_to_it(tmp_path: Path) -> None:

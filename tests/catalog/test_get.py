@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -11,11 +11,16 @@ from hub.server import Fault, Hub
 from rkfetch.catalog.answer import answer
 from rkfetch.catalog.database import Catalog
 from rkfetch.catalog.files import create
-from rkfetch.catalog.get import get
+from rkfetch.catalog.get import elsewhere, get
 from rkfetch.catalog.naming import guess
 from rkfetch.catalog.probe import probe
 from rkfetch.catalog.writer import VERIFIED, Writer
-from rkfetch.registry.errors import IncompatibleError, IntegrityError, RkfetchError
+from rkfetch.registry.errors import (
+    IncompatibleError,
+    IntegrityError,
+    RkfetchError,
+    UnknownModelError,
+)
 from rkfetch.registry.http import Http
 from rkfetch.registry.model import (
     Artifact,
@@ -150,3 +155,62 @@ def test_a_whole_file_that_is_no_model_is_never_offered_again(
     with pytest.raises(RkfetchError):
         fetch(NAME)
     assert len(hub.data_requests()) == asked
+
+
+class TestElsewhere:
+    """Other rows of the same SHA-256 are further places for the file."""
+
+    COPY = "bob/copies"
+
+    def know(self, catalog: Catalog, *artifacts: Artifact) -> None:
+        with Writer.open(catalog.path) as writer:
+            for artifact in artifacts:
+                writer.record_artifact(artifact)
+
+    @pytest.mark.parametrize(
+        ("change", "counts"),
+        [
+            ({}, True),
+            ({"source": "modelscope"}, True),
+            ({"size_bytes": None}, True),
+            ({"size_bytes": 8}, False),
+            ({"gated": True}, False),
+            ({"availability": Availability.GONE}, False),
+            ({"availability": Availability.MANUAL}, False),
+            ({"source": "github"}, False),
+            ({"sha256": "b" * 64}, False),
+        ],
+    )
+    def test_which_rows_count(self, catalog: Catalog, change: dict[str, Any], counts: bool) -> None:
+        chosen = replace(BUILD, sha256="a" * 64, size_bytes=9)
+        other = replace(chosen, **{"repo": self.COPY, **change})
+        self.know(catalog, chosen, other)
+        found = [(a.source, a.repo) for a in elsewhere(catalog, chosen)]
+        assert found == ([(other.source, self.COPY)] if counts else [])
+
+    def test_without_a_digest_there_are_none(self, catalog: Catalog) -> None:
+        self.know(catalog, BUILD, replace(BUILD, repo=self.COPY))
+        assert elsewhere(catalog, BUILD) == []
+
+    def test_they_give_the_header_and_the_file(
+        self, hub: Hub, catalog: Catalog, fetch: Callable[[str], Got]
+    ) -> None:
+        content = rkllm_bytes()
+        hub.add_repo(REPO).add_file(FILE, content)
+        there = hub.add_repo(self.COPY).add_file("x.rkllm", content)
+        known = replace(BUILD, sha256=there.sha256, size_bytes=len(content))
+        self.know(catalog, known, replace(known, repo=self.COPY, path="x.rkllm"))
+        hub.break_it(Fault(path=f"{REPO}/*", status=503))
+        got = fetch(EXACT)
+        assert got.installed.record.endpoint == f"{hub.endpoint}/{self.COPY}"
+        assert got.installed.record.repo == REPO
+        assert got.candidate.artifact.repo == REPO
+
+    def test_what_none_gives_is_refused_with_the_reason_of_the_chosen_one(
+        self, hub: Hub, catalog: Catalog, fetch: Callable[[str], Got]
+    ) -> None:
+        known = replace(BUILD, sha256="a" * 64, size_bytes=9)
+        self.know(catalog, known, replace(known, repo=self.COPY))
+        hub.add_repo(REPO)
+        with pytest.raises(UnknownModelError, match=REPO):
+            fetch(EXACT)

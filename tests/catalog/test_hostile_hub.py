@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import subprocess
 import sys
@@ -265,7 +266,9 @@ def test_what_is_no_listing_is_a_sentence(
         run()
 
 
-def test_answers_are_asked_for_plain_and_taken_plain(serve: Any, run: Callable[[], Report]) -> None:
+def test_answers_come_packed_in_the_way_that_was_asked_for(
+    serve: Any, run: Callable[[], Report]
+) -> None:
     asked = []
 
     def answer(request: BaseHTTPRequestHandler) -> None:
@@ -273,9 +276,34 @@ def test_answers_are_asked_for_plain_and_taken_plain(serve: Any, run: Callable[[
         send(request, zlib.compress(b" " * 1000), Content_Encoding="deflate")
 
     serve(answer)
-    with pytest.raises(NetworkError, match="compresses its answers"):
+    with pytest.raises(NetworkError, match="compresses its answers in a way"):
         run()
-    assert asked == ["identity"]
+    assert asked == ["gzip"]
+
+
+def test_a_packed_listing_is_read(serve: Any, run: Callable[[], Report]) -> None:
+    packed = gzip.compress(json.dumps([listed(1)]).encode())
+    serve(lambda request: send(request, packed, Content_Encoding="gzip"))
+    assert run().listed == 1
+
+
+@pytest.mark.parametrize("body", [b"\x1f\x8b and no more", b"[]"], ids=["torn", "plain"])
+def test_what_is_packed_badly_is_a_sentence(
+    serve: Any, run: Callable[[], Report], body: bytes
+) -> None:
+    serve(lambda request: send(request, body, Content_Encoding="gzip"))
+    with pytest.raises(NetworkError, match="answered what no Hub answers"):
+        run()
+
+
+def test_an_answer_that_unpacks_to_too_much_is_not_unpacked(
+    serve: Any, run: Callable[[], Report], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hub_client, "LARGEST_ANSWER", 1 << 20)
+    bomb = gzip.compress(b" " * (1 << 26))
+    serve(lambda request: send(request, bomb, Content_Encoding="gzip"))
+    with pytest.raises(NetworkError, match="sends more than anybody asked for"):
+        run()
 
 
 def test_an_answer_that_is_too_large_is_not_read_to_its_end(

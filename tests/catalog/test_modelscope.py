@@ -123,7 +123,7 @@ def test_the_card_tells_model_toolkit_and_its_own_page(
     (said,) = (e for e in artifact.attribute("toolkit").evidence if e.origin is Origin.CARD)
     assert (said.value, said.place) == (
         "1.2.3",
-        "https://www.modelscope.cn/models/someone/rkllm-files",
+        "https://www.modelscope.cn/models/someone/rkllm-files/file/view/master/README.md#L6",
     )
 
 

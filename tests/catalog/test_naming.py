@@ -522,22 +522,6 @@ def test_the_file_decides_and_both_are_kept() -> None:
     } <= said
 
 
-@pytest.mark.parametrize("text", ["RKLLM Toolkit: 1.2.3", "**RKLLM-Toolkit version** `v1.2.3`"])
-def test_a_card_names_the_toolkit(text: str) -> None:
-    found = guess("a/Qwen3-4B", "Qwen3-4B.rkllm", card=CardFacts(text=text))
-    assert str(found.toolkit) == "1.2.3"
-
-
-def test_a_runtime_on_a_card_is_no_toolkit() -> None:
-    card = CardFacts(runtime="1.2.3", text="RKLLM Runtime: v1.2.3, driver 0.9.8")
-    assert guess("a/Qwen3-4B", "Qwen3-4B.rkllm", card=card).toolkit is None
-
-
-def test_two_toolkits_on_a_card_are_none() -> None:
-    card = CardFacts(text="rkllm-toolkit 1.2.1 for RK3588, rkllm-toolkit 1.2.3 for RK3576")
-    assert guess("a/Qwen3-4B", "Qwen3-4B.rkllm", card=card).toolkit is None
-
-
 def test_two_platforms_in_the_tags_are_none() -> None:
     card = CardFacts(tags=("rk3576", "rk3588", "rkllm"))
     assert guess("a/Qwen3-4B", "Qwen3-4B.rkllm", card=card).platform is None
@@ -628,7 +612,7 @@ _PIECES = st.sampled_from(
 
 @given(st.text(max_size=80), st.text(max_size=200) | st.lists(_PIECES, max_size=40).map("".join))
 def test_any_text_is_read(repo: str, path: str) -> None:
-    found = guess(repo, path, card=CardFacts(text=path, base_model=repo, tags=(path,)))
+    found = guess(repo, path, card=CardFacts(base_model=repo, tags=(path,)))
     assert found.params_b is None or found.params_b >= 0
 
 

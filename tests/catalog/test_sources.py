@@ -32,7 +32,7 @@ from contextlib import nullcontext
 
 from rkfetch.catalog.naming import CardFacts
 from rkfetch.catalog.sources import Details, Entry, Listing, RemoteFile, listed
-from rkfetch.catalog.writer import Repository
+from rkfetch.catalog.database import Repository
 
 
 class Shelf:
@@ -53,6 +53,12 @@ class Shelf:
         index = self.http.request("GET", f"{self.base}/index.json")
         files = tuple(RemoteFile(**file) for file in json.loads(index.body))
         return Details(repository=self.repository(), files=files, card=CardFacts())
+
+    def readme(self, repo, file, revision):
+        return None
+
+    def page(self, repo, path, ref=None):
+        return f"{repo}/{path}"
 
     def repository(self):
         return Repository(source="shelf", repo=self.base, sha="1")

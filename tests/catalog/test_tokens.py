@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rkfetch.catalog.tokens import read_name, toolkit_in_text
+from rkfetch.catalog.tokens import read_name
 
 
 @pytest.mark.parametrize("separator", ["-", "_", ".", " ", "@", "--"])
@@ -91,22 +91,3 @@ def test_any_text_is_read(text: str, whole: bool) -> None:
     name = read_name(text, whole=whole)
     assert "runtime" not in name.attributes
     assert all(name.attributes.values())
-
-
-@pytest.mark.parametrize(
-    ("text", "version"),
-    [
-        ("RKLLM-Toolkit: 1.2.3", "1.2.3"),
-        ("| **RKLLM Toolkit** | `v1.2.1b1` |", "1.2.1b1"),
-        ("converted with rkllm_toolkit version 1.3.0 (runtime 1.3.1)", "1.3.0"),
-        ("RKLLM_TOOLKIT_VERSION=1.2.3", "1.2.3"),
-        ("rkllm-toolkit 1.2.3 and again rkllm-toolkit 1.2.3", "1.2.3"),
-        ("rkllm-toolkit 1.2.1, rkllm-toolkit 1.2.3", None),
-        ("RKLLM Runtime: v1.2.3", None),
-        ("needs rknn-toolkit2 1.6.0", None),
-        ("", None),
-    ],
-)
-def test_the_toolkit_in_a_card(text: str, version: str | None) -> None:
-    found = toolkit_in_text(text)
-    assert (str(found) if found else None) == version

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import subprocess
-import sys
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
 
+from crawls import asked, everything, only, update_command, updated
 from hub.server import Fault, Hub
 from rkfetch.catalog.database import Catalog
 from rkfetch.catalog.files import create
@@ -15,8 +16,7 @@ from rkfetch.catalog.sources.huggingface import HuggingFace
 from rkfetch.catalog.update import Observer, update
 from rkfetch.catalog.writer import Writer
 from rkfetch.registry.errors import AuthenticationError, NetworkError
-from rkfetch.registry.http import Http, RetryPolicy
-from rkfetch.registry.hub import hub_token
+from rkfetch.registry.http import Http
 from rkfetch.registry.model import Artifact, Availability, Origin, Platform
 from rkfetch.registry.versions import Version
 from rkllm_files import rkllm_bytes
@@ -47,32 +47,8 @@ def path(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def run(path: Path, hub: Hub) -> Callable[..., Report]:
-    """Update the catalog from the Hub, without waiting between tries."""
-
-    def run(observer: Observer | None = None, attempts: int = 2) -> Report:
-        with (
-            Http(
-                token=hub_token(), retries=RetryPolicy(attempts=attempts), sleep=lambda _: None
-            ) as http,
-            HuggingFace(http) as source,
-        ):
-            return update(source, http, path=path, observer=observer)
-
-    return run
-
-
-def everything(path: Path) -> list[Artifact]:
-    with Catalog.open(path) as catalog:
-        return catalog.everything()
-
-
-def only(path: Path) -> Artifact:
-    (artifact,) = everything(path)
-    return artifact
-
-
-def asked(hub: Hub, part: str) -> int:
-    return sum(part in seen.path for seen in hub.requests)
+    """Update the catalog from the Hub."""
+    return partial(updated, path)
 
 
 def test_a_build_is_found_with_size_hash_commit_and_its_header(
@@ -383,18 +359,7 @@ def test_two_updates_at_once_do_no_harm(hub: Hub, path: Path) -> None:
     for number in range(6):
         repo = hub.add_repo(f"a/{number}-rkllm")
         repo.add_file("m.rkllm", rkllm_bytes(toolkit=f"1.2.{number}"))
-    program = (
-        "from pathlib import Path; import sys\n"
-        "from rkfetch.catalog.sources.huggingface import HuggingFace\n"
-        "from rkfetch.catalog.update import update\n"
-        "from rkfetch.registry.http import Http\n"
-        "with Http() as http, HuggingFace(http) as source:\n"
-        "    update(source, http, path=Path(sys.argv[1]))"
-    )
-    started = [
-        subprocess.Popen([sys.executable, "-c", program, str(path)], stderr=subprocess.PIPE)
-        for _ in range(2)
-    ]
+    started = [subprocess.Popen(update_command(path), stderr=subprocess.PIPE) for _ in range(2)]
     assert [process.communicate(timeout=60)[1] for process in started] == [b"", b""]
     assert sorted(str(a.toolkits[0]) for a in everything(path)) == [f"1.2.{n}" for n in range(6)]
 

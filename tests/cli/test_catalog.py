@@ -232,3 +232,36 @@ def test_only_the_sources_that_are_named_are_asked(rkfetch: Rkfetch, hub: Hub) -
     code, _, err = rkfetch("catalog", "update", "modelscop")
     assert code == 2
     assert err.startswith("error: there is no source 'modelscop'\n")
+
+
+def test_update_says_what_its_limits_left_for_the_next_one(rkfetch: Rkfetch, hub: Hub) -> None:
+    hub.add_repo("b/other-rkllm").add_file("m.rkllm", rkllm_bytes(seed=1))
+    _, _, err = rkfetch("catalog", "update", "--budget", "0")
+    assert "2 headers left for the next update: its limits were reached" in err
+    _, _, err = rkfetch("catalog", "update", "--within", "0s")
+    assert "repositories left for the next update: its limits were reached" in err
+    (value,) = answer(rkfetch("catalog", "update", "huggingface", "--json", "--quiet"))["sources"]
+    assert (value["probed"], value["left"], value["left_repositories"]) == (2, 0, 0)
+    assert value["read_bytes"] > 30_000
+    assert rkfetch("catalog", "update", "--budget", "much")[0] == 2
+
+
+def test_show_names_revision_repository_and_what_belongs_to_a_build(
+    rkfetch: Rkfetch, hub: Hub
+) -> None:
+    repo = hub.add_repo(
+        "b/Qwen3-4B-rkllm", card="---\nlicense: mit\n---\nQuantization: w8a8\n", downloads=7
+    )
+    repo.add_file("m.rkllm", rkllm_bytes(seed=1), branch="rk3576")
+    repo.add_file("README.md", b"\n\nQuantization: w8a8\n", lfs=False, branch="rk3576")
+    repo.add_file("tokenizer.json", b"{}", lfs=False, branch="rk3576")
+    assert rkfetch("catalog", "update", "--quiet")[0] == 0
+    _, out, _ = rkfetch("show", "hf:b/Qwen3-4B-rkllm/m.rkllm")
+    commit = repo.branches["rk3576"].id
+    assert f"  revision     rk3576 ({commit})\n" in out
+    assert "  repository   7 downloads, 0 likes, licence mit, since 2026-10-01\n" in out
+    assert "  tokenizer    tokenizer.json, 2 B\n" in out
+    assert "https://huggingface.co/b/Qwen3-4B-rkllm/blob/rk3576/README.md#L3\n" in out
+    (shown,) = answer(rkfetch("show", "hf:b/Qwen3-4B-rkllm/m.rkllm", "--json"))["artifacts"]
+    assert (shown["ref"], shown["revision"]) == ("rk3576", commit)
+    assert shown["repository"]["license"] == "mit"

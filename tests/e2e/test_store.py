@@ -126,6 +126,25 @@ def test_nothing_to_import_is_said(world: World, tmp_path: Path) -> None:
     assert "no .rkllm or .rknn file is below it" in " ".join(done.err.split())
 
 
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [
+        ("moddel.rkllm", "did you mean {folder}/model.rkllm?"),
+        ("other.rkllm", "check the name; a model that is not on this disk is fetched with"),
+        ("nowhere/model.rkllm", "the folder {folder}/nowhere is not there either"),
+    ],
+)
+def test_a_file_that_is_not_there_is_said_with_what_to_do(
+    world: World, tmp_path: Path, name: str, hint: str
+) -> None:
+    on_disk(tmp_path / "model.rkllm", rkllm_bytes())
+    done = world.run("import", str(tmp_path / name), "--json")
+    assert done.code == 2
+    (failed,) = done.json["failed"]
+    assert hint.format(folder=tmp_path) in failed["error"]["hint"]
+    assert "hint: " in done.err
+
+
 # --- verify -------------------------------------------------------------------------------------
 
 

@@ -101,7 +101,9 @@ def test_a_board_that_slept_while_the_server_hung_up_goes_on(big: World) -> None
 )
 def test_whatever_ends_it_the_next_run_goes_on(big: World, numbers: list[signal.Signals]) -> None:
     hold = big.hub.hold("*_w4a16.rkllm", BIG * 2 // 3)
+    ignored = signal.signal(signal.SIGHUP, signal.SIG_DFL)  # under nohup it would be, and inherited
     process = big.start(*FETCH)
+    signal.signal(signal.SIGHUP, ignored)
     assert hold.reached.wait(30)
     time.sleep(0.3)
     for number in numbers:

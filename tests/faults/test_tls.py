@@ -185,7 +185,7 @@ def test_over_tls_from_end_to_end(
     world.env |= {"HF_ENDPOINT": api.url, "SSL_CERT_FILE": str(bundle)}
     world.add(W4)
     world.update()
-    cdn.cut_after = SIZE // 3
+    cdn.cut_after = SIZE // 10
     done = world.run("qwen2.5-1.5b", "--runtime", "1.2.3")
     assert done.code == 0, done.err
     (model,) = world.models()

@@ -10,7 +10,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
 Content: TypeAlias = "bytes | Callable[[], bytes]"
 """The bytes of a file, or what makes them when they are first asked for."""
@@ -145,10 +145,16 @@ class Repo:
     ) -> list[RepoFile]:
         """Commit several files at once."""
         files = [RepoFile(path, content, lfs=lfs) for path, content in contents.items()]
+        self.commit_files(files, branch=branch, title=title)
+        return files
+
+    def commit_files(
+        self, files: Sequence[RepoFile], *, branch: str = "main", title: str | None = None
+    ) -> None:
+        """Commit files that exist already."""
         tree = dict(self.branches[branch].files) if branch in self.branches else {}
         tree.update({file.path: file for file in files})
         self._advance(branch, title or f"Upload {len(files)} files", tree)
-        return files
 
     def remove_file(self, path: str, *, branch: str = "main") -> None:
         """Commit the removal of a file."""

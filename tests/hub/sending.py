@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from .exchange import Reply, Request, Seen
     from .faults import Fault, Hold
 
+_WORTH_PACKING = 1024
 _PIECE = 256 * 1024
 
 
@@ -51,9 +52,10 @@ class Sender:
         _distort(request, reply, fault, url)
         seen.is_data = reply.is_data and request.method == "GET"
         start = _apply_range(request, reply, fault)
-        body = gzip.compress(reply.body) if fault.gzip else reply.body
+        packed = fault.gzip or _is_packed(request, reply)
+        body = gzip.compress(reply.body, compresslevel=6) if packed else reply.body
         reply.headers.setdefault("Date", formatdate(usegmt=True))
-        if fault.gzip:
+        if packed:
             reply.headers["Content-Encoding"] = "gzip"
         if fault.chunked:
             reply.headers["Transfer-Encoding"] = "chunked"
@@ -152,6 +154,15 @@ class Sender:
 def reset(connection: socket.socket) -> None:
     """Make the close that follows a TCP reset."""
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+
+
+def _is_packed(request: Request, reply: Reply) -> bool:
+    """Whether the Hub compresses an answer: JSON that is not short, for who takes it."""
+    return (
+        "gzip" in request.headers.get("accept-encoding", "")
+        and reply.headers.get("Content-Type", "").startswith("application/json")
+        and len(reply.body) >= _WORTH_PACKING
+    )
 
 
 def _is_plain(fault: Fault) -> bool:

@@ -55,11 +55,19 @@ def _properties(repo: Repo, commit: Commit, names: Collection[str], *, blobs: bo
         "cardData": lambda: repo.card,
         "config": dict,
         "spaces": list,
-        "usedStorage": lambda: sum(f.size for f in commit.files.values() if f.lfs),
+        "usedStorage": lambda: used_storage(repo),
         "siblings": lambda: [sibling(f, blobs=blobs) for f in sorted_files(commit)],
     }
     found = {name: makers[name]() for name in names if name in makers}
     return {name: value for name, value in found.items() if value is not None}
+
+
+def used_storage(repo: Repo) -> int:
+    """What the large files of all revisions take, past ones included; each content once."""
+    contents = {
+        f.sha256: f.size for commit in repo.history() for f in commit.files.values() if f.lfs
+    }
+    return sum(contents.values())
 
 
 def sorted_files(commit: Commit) -> list[RepoFile]:

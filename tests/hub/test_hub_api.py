@@ -274,3 +274,31 @@ def test_the_same_filling_gives_the_same_commits() -> None:
             repo.add_file("m.rkllm", WEIGHTS)
             commits.append(repo.commit)
     assert commits[0] == commits[1]
+
+
+def test_the_room_of_all_revisions_is_told_in_listings_and_details(hub: Hub, api: HfApi) -> None:
+    repo = hub.add_repo("Ann/x-rkllm", card=CARD)
+    repo.add_file("m.rkllm", WEIGHTS)
+    repo.tag("same")
+    repo.add_file("copy.rkllm", WEIGHTS, branch="rk3576")
+    (listed,) = api.list_models(search="x-rkllm", expand=["usedStorage", "createdAt"])
+    assert listed.used_storage == len(WEIGHTS)
+    repo.add_file("other.rkllm", WEIGHTS[1:], branch="rk3576")
+    assert api.model_info("Ann/x-rkllm").used_storage == 2 * len(WEIGHTS) - 1
+    refs = api.list_repo_refs("Ann/x-rkllm")
+    assert [(ref.name, ref.target_commit) for ref in refs.tags] == [("same", repo.commit)]
+    assert {ref.name for ref in refs.branches} == {"main", "rk3576"}
+
+
+def test_json_is_packed_for_who_takes_it_and_files_never_are(hub: Hub) -> None:
+    repo = hub.add_repo("Ann/x-rkllm", card=CARD)
+    repo.add_files({f"{number}.rkllm": WEIGHTS for number in range(40)})
+    for accepted, packed in (("gzip", "gzip"), ("identity", None)):
+        reply = httpx.get(
+            f"{hub.endpoint}/api/models?full=true", headers={"Accept-Encoding": accepted}
+        )
+        assert reply.headers.get("content-encoding") == packed
+        assert len(reply.json()[0]["siblings"]) == 42
+    page = f"{hub.endpoint}/Ann/x-rkllm/resolve/main/0.rkllm"
+    file = httpx.get(page, headers={"Accept-Encoding": "gzip"}, follow_redirects=True)
+    assert "content-encoding" not in file.headers

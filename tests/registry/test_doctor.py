@@ -9,6 +9,7 @@ import pytest
 import boards
 from rkfetch.cli.main import main
 from rkfetch.registry.doctor import examine
+from rkfetch.registry.errors import UsageError
 from rkfetch.registry.finding import Severity
 from rkfetch.registry.model import Platform
 from rkfetch.registry.runtimes import RuntimeFound
@@ -186,12 +187,13 @@ def test_off_a_board_the_defaults_are_said() -> None:
     [
         ({"is_writable": False}, {"store": "problem"}),
         ({"store": None}, {"store": "problem"}),
-        ({"overrides": ("RKFETCH_RUNTIME=1.2.3",)}, {"overrides": "note"}),
+        ({"overrides": ("runtime 1.2.3 (RKFETCH_RUNTIME)",)}, {"overrides": "note"}),
         ({"free_bytes": 10**9}, {"disk": "warning"}),
         ({"free_bytes": None}, {}),
         ({"is_offline": True}, {"offline": "note"}),
         ({"endpoint": "https://hf-mirror.com"}, {"endpoint": "note"}),
-        ({"endpoint": ""}, {"endpoint": "problem"}),
+        ({"settings_problems": (UsageError("x"),)}, {"settings": "problem"}),
+        ({"settings_unknown": ("x",)}, {"settings-unknown": "note"}),
         ({"token": TokenState.SET}, {"token": "ok"}),
         ({"token": TokenState.BROKEN}, {"token": "warning"}),
     ],
@@ -271,7 +273,11 @@ def test_json_says_the_same(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
     out = capsys.readouterr().out
     assert out.count("\n") == 1
     answer = json.loads(out)
-    assert list(answer) == ["schema_version", "board", "facts", "runtimes", "findings"]
+    assert list(answer) == [
+        *("schema_version", "board", "facts", "runtimes"),
+        *("settings", "config_files", "findings"),
+    ]
+    assert answer["settings"] == answer["config_files"] == []  # it is another machine
     assert answer["schema_version"] == 1
     assert answer["board"]["platform"] == "rk3588"
     assert answer["board"]["platform_name"] == "rk3582"
@@ -317,7 +323,7 @@ def test_this_machine_is_looked_at_without_telling_secrets(
     findings = {f["rule"]: f for f in json.loads(out)["findings"]}
     assert findings["store"]["severity"] == "problem"
     assert "http://mirror.example" in findings["endpoint"]["text"]
-    assert findings["overrides"]["text"] == "the environment sets RKFETCH_RUNTIME=1.2.3"
+    assert findings["overrides"]["text"] == "set by hand: runtime 1.2.3 (RKFETCH_RUNTIME)"
     assert {"token", "offline"} <= set(findings)
     assert not (tmp_path / "home/rkfetch").exists()
 
@@ -329,7 +335,7 @@ def test_a_wrong_set_up_is_a_finding_not_a_failure(
     monkeypatch.setenv("HF_ENDPOINT", "nonsense")
     assert run() == 0
     out = capsys.readouterr().out
-    assert "problem  HF_ENDPOINT is set, and is not an address" in out
+    assert "problem  HF_ENDPOINT: 'nonsense' is not an address" in out
     assert "warning  the Hugging Face token contains characters that no token has" in out
     assert "with space" not in out
 

@@ -13,7 +13,7 @@ import pytest
 
 from downloads import FILE, REPO, Watcher, always, artifact, quick_http
 from hub.server import Fault, Hub
-from rkfetch.registry import endpoints
+from rkfetch.registry import endpoints, spread
 from rkfetch.registry.errors import (
     AuthenticationError,
     IntegrityError,
@@ -140,6 +140,74 @@ class TestHubs:
         assert done.installed.record.endpoint == second.endpoint
         assert "wrong SHA-256" in watcher.restarts[0]
         assert second.data_bytes() == SIZE
+
+    @pytest.mark.parametrize("connections", [1, 4])
+    def test_of_bytes_from_two_only_those_of_the_liar_are_fetched_again(
+        self, first: Hub, second: Hub, store: Store, connections: int
+    ) -> None:
+        """The first sends wrong bytes, and dies in the middle of the file."""
+        first.break_it(
+            Fault(origin="cdn", flip_at=100_000, drop_after=500_000),
+            Fault(origin="cdn", status=502, after=connections),
+        )
+        store.root.mkdir()
+        watcher = Watcher()
+        with always(connections, stride=400_000):
+            done = get(store, watcher)
+        assert "does not belong together" in watcher.restarts[0]
+        assert done.installed.record.endpoint == second.endpoint
+        assert SIZE <= second.data_bytes() < SIZE * 1.3
+        first.faults.clear()
+        first.forget()
+        store.remove(store.installed()[0])
+        get(store)
+        assert first.requests == [], "who lied is asked last"
+
+    def test_who_is_contradicted_by_nobody_is_not_blamed_for_what_an_earlier_run_left(
+        self, first: Hub, second: Hub, store: Store
+    ) -> None:
+        first.break_it(Fault(origin="cdn", flip_at=100_000, drop_after=500_000))
+        first.break_it(Fault(origin="cdn", status=502, after=1))
+        second.break_it(Fault(origin="cdn", status=502))
+        with pytest.raises(NetworkError):
+            get(store)
+        for hub in (first, second):
+            hub.faults.clear()
+            hub.forget()
+        watcher = Watcher()
+        get(store, watcher)
+        assert watcher.resumed_from
+        assert "does not belong together" in watcher.restarts[0]
+        assert first.data_bytes() + second.data_bytes() < SIZE * 1.1
+        assert "lied" not in (store.root / "endpoints.json").read_text().replace(
+            'lied_until": 0', ""
+        )
+
+    def test_two_that_are_slow_work_together(
+        self, first: Hub, second: Hub, store: Store, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        for hub in (first, second):
+            hub.break_it(Fault(origin="cdn", rate=SIZE / 8))
+        monkeypatch.setattr(spread, "_WINDOW_S", 0.5)
+        monkeypatch.setattr(spread, "_WORTH_TRYING_S", 1.0)
+        with always(1, stride=200_000):
+            get(store)
+        assert first.data_bytes() > SIZE / 4
+        assert second.data_bytes() > SIZE / 4
+        assert first.data_bytes() + second.data_bytes() < SIZE * 1.3
+
+    def test_one_that_helps_and_fails_is_done_without(
+        self, first: Hub, second: Hub, store: Store, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        first.break_it(Fault(origin="cdn", rate=SIZE / 4))
+        second.break_it(Fault(origin="cdn", status=503))
+        monkeypatch.setattr(spread, "_WINDOW_S", 0.3)
+        monkeypatch.setattr(spread, "_WORTH_TRYING_S", 1.0)
+        watcher = Watcher()
+        with always(1, stride=200_000):
+            assert get(store, watcher).installed.record.endpoint == first.endpoint
+        assert second.requests
+        assert any(f"going on with {first.endpoint}" in wait for wait in watcher.waits)
 
     def test_all_hostile_is_an_error(self, first: Hub, second: Hub, store: Store) -> None:
         first.break_it(Fault(flip_at=SIZE // 2))

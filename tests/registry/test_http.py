@@ -11,7 +11,9 @@ import pytest
 
 from downloads import trickling
 from hub.server import Fault, Hub
+from rkfetch.registry import wire
 from rkfetch.registry.addresses import follow, origin, shown, token_fits
+from rkfetch.registry.connecting import connect
 from rkfetch.registry.errors import (
     AuthenticationError,
     IntegrityError,
@@ -537,9 +539,7 @@ class TestResolveUrl:
     @pytest.mark.parametrize(
         "value", ["http://bob:secret@127.0.0.1:1", "https://secret@h", "https://bob:secret@[::1"]
     )
-    @pytest.mark.parametrize(
-        "variable", ["HF_ENDPOINT", "MODELSCOPE_ENDPOINT", "MODELSCOPE_DOMAIN"]
-    )
+    @pytest.mark.parametrize("variable", ["HF_ENDPOINT", "MODELSCOPE_ENDPOINT"])
     def test_a_password_in_an_endpoint_is_refused_and_not_shown(
         self, monkeypatch: pytest.MonkeyPatch, variable: str, value: str
     ) -> None:
@@ -548,6 +548,43 @@ class TestResolveUrl:
             endpoint() if variable == "HF_ENDPOINT" else modelscope_endpoint()
         assert "HF_TOKEN" in (caught.value.hint or "")
         assert "secret" not in f"{caught.value} {caught.value.cause} {caught.value.hint}"
+
+
+class TestConnections:
+    def test_one_is_used_again(self, hub: Hub, http: Http, monkeypatch: pytest.MonkeyPatch) -> None:
+        opened = count_connections(monkeypatch)
+        for _ in range(3):
+            http.request("GET", f"{hub.endpoint}/{REPO}/resolve/main/.gitattributes")
+        assert len(opened) == 1
+
+    def test_who_is_told_to_stop_too_late_takes_nobody_s_connection_away(
+        self, hub: Hub, http: Http, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        opened = count_connections(monkeypatch)
+        with http.open("GET", f"{hub.endpoint}/{REPO}/resolve/main/.gitattributes") as late:
+            late.read(10_000)
+        late.cut()
+        http.request("GET", f"{hub.endpoint}/{REPO}/resolve/main/.gitattributes")
+        assert len(opened) == 1
+
+    def test_none_is_kept_by_a_client_that_was_closed(self, hub: Hub) -> None:
+        client = Http()
+        with client.open("GET", f"{hub.endpoint}/{REPO}/resolve/main/.gitattributes") as late:
+            client.close()
+            late.read(10_000)
+        assert client._wire is not None
+        assert not any(client._wire._idle.values())
+
+
+def count_connections(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    opened: list[str] = []
+
+    def counted(host: str, port: int, seconds: float | None) -> socket.socket:
+        opened.append(host)
+        return connect(host, port, seconds)
+
+    monkeypatch.setattr(wire, "connect", counted)
+    return opened
 
 
 class TestLocate:

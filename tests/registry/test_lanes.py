@@ -109,7 +109,7 @@ class TestTakingOver:
     def test_a_silent_connection_does_not_either(
         self, hub: Hub, partial: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("rkfetch.registry.transfer._STALLED_AFTER_S", 0.2)
+        monkeypatch.setattr("rkfetch.registry.crew._STALLED_AFTER_S", 0.2)
         hub.break_it(Fault(origin="cdn", stall_after=1000, stall_s=60, times=1))
         with quick_http(stall_timeout_s=50) as http, always(2, stride=SIZE // 2):
             began = time.monotonic()

@@ -146,9 +146,7 @@ def test_no_token_of_hugging_face_goes_there(hub: Hub, store: Store) -> None:
     ("variable", "value", "found"),
     [
         ("MODELSCOPE_ENDPOINT", "https://www.modelscope.ai/", "https://www.modelscope.ai"),
-        ("MODELSCOPE_ENDPOINT", "modelscope.ai", "https://modelscope.ai"),
-        ("MODELSCOPE_DOMAIN", "www.modelscope.ai", "https://www.modelscope.ai"),
-        ("MODELSCOPE_DOMAIN", "", "https://www.modelscope.cn"),
+        ("MODELSCOPE_ENDPOINT", "", "https://www.modelscope.cn"),
     ],
 )
 def test_the_endpoint_is_the_one_of_its_own_client(

@@ -21,7 +21,9 @@ def run(
     while now < seconds:
         now += 0.02
         received += 0.02 * rate_of(pace.wanted)
-        pace.observe(now, int(received), delivering=pace.wanted, answer_s=answer_s)
+        pace.observe(
+            now, int(received), at_work=pace.wanted, delivering=pace.wanted, answer_s=answer_s
+        )
         if pace.wanted != changes[-1][1]:
             changes.append((now, pace.wanted))
     return changes
@@ -37,6 +39,23 @@ def test_a_limit_for_each_is_met_with_all_that_are_allowed_and_soon() -> None:
     changes = run(Pace(most=8), lambda n: n * 1e6, 9)
     assert [n for _, n in changes] == [1, 4, 8]
     assert changes[-1][0] < 0.5
+
+
+def test_far_away_several_begin() -> None:
+    changes = run(Pace(most=8, round_trip_s=0.2), lambda n: n * 1e6, 9, answer_s=0.2)
+    assert [n for _, n in changes] == [4, 8]
+
+
+def test_who_is_too_many_is_let_end_before_fewer_are_judged() -> None:
+    pace = Pace(most=8)
+    run(pace, lambda n: min(n, 4) * 1e6, 5)
+    assert pace.wanted == 4
+    now, received = 5.0, 0.0
+    while now < 60:
+        now += 0.02
+        received += 0.02 * 4e6
+        pace.observe(now, int(received), at_work=8, delivering=8, answer_s=0.02)
+    assert pace.wanted >= 2
 
 
 @pytest.mark.parametrize("most", [1, 2, 3, 5, 16])
@@ -61,7 +80,8 @@ def test_too_many_are_found_out_later() -> None:
     while now < 30:
         now += 0.02
         received += 0.02 * 8e6
-        pace.observe(now, int(received), delivering=pace.wanted, answer_s=0.02)
+        n = pace.wanted
+        pace.observe(now, int(received), at_work=n, delivering=n, answer_s=0.02)
     assert pace.wanted == 1
 
 
@@ -73,7 +93,8 @@ def test_a_link_that_becomes_limited_is_looked_at_again() -> None:
     while now < 40:
         now += 0.02
         received += 0.02 * pace.wanted * 1e6
-        pace.observe(now, int(received), delivering=pace.wanted, answer_s=0.02)
+        n = pace.wanted
+        pace.observe(now, int(received), at_work=n, delivering=n, answer_s=0.02)
     assert pace.wanted == 8
 
 
@@ -103,5 +124,5 @@ def test_connections_that_never_bring_anything_do_not_hold_it_up() -> None:
     for i in range(600):
         now = i / 50
         received += 1000
-        pace.observe(now, received, delivering=1, answer_s=0.02)
+        pace.observe(now, received, at_work=1, delivering=1, answer_s=0.02)
     assert pace.wanted == 1

@@ -24,8 +24,11 @@ intervals = st.tuples(st.integers(0, SIZE), st.integers(0, SIZE))
 @given(
     changes=st.lists(st.tuples(st.booleans(), intervals), max_size=12),
     size=st.integers(0, SIZE),
+    window=intervals,
 )
-def test_it_is_a_set_of_bytes(changes: list[tuple[bool, tuple[int, int]]], size: int) -> None:
+def test_it_is_a_set_of_bytes(
+    changes: list[tuple[bool, tuple[int, int]]], size: int, window: tuple[int, int]
+) -> None:
     spans, model = Spans(), set[int]()
     for is_added, (start, end) in changes:
         if is_added:
@@ -43,6 +46,8 @@ def test_it_is_a_set_of_bytes(changes: list[tuple[bool, tuple[int, int]]], size:
     assert spans.prefix == next(i for i in range(SIZE + 1) if i not in model)
     gaps = {i for start, end in spans.gaps(size) for i in range(start, end)}
     assert gaps == set(range(size)) - model
+    within = {i for start, end in spans.within(*window) for i in range(start, end)}
+    assert within == model & set(range(*window))
     assert Spans(kept) == spans == spans.copy()
 
 

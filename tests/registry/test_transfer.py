@@ -586,7 +586,7 @@ class TestDisk:
         monkeypatch.setattr("rkfetch.registry.transfer._SYNC_EVERY_S", 0.0)
         monkeypatch.setattr(os, "fdatasync", fail_late)
         hub.break_it(Fault(rate=SIZE / 0.3))
-        with pytest.raises(RkfetchError, match="cannot be used"):
+        with pytest.raises(RkfetchError, match="failed"):
             get(http, partial)
         assert is_called.is_set()
 

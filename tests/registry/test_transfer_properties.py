@@ -65,7 +65,7 @@ def test_any_sequence_of_accidents_gives_the_same_bytes(
     monkeypatch.setenv("HF_ENDPOINT", hub.endpoint)
     with (
         tempfile.TemporaryDirectory() as folder,
-        quick_http(stall_timeout_s=0.05) as http,
+        quick_http(stall_timeout_s=0.3) as http,
         always(connections, stride=7000),
     ):
         partial = Path(folder) / "x.partial"
