@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from rkfetch.registry.compat import Level
@@ -19,7 +20,7 @@ from rkfetch.registry.errors import (
     OfflineError,
     UnknownModelError,
 )
-from rkfetch.registry.model import Artifact, Availability, settle
+from rkfetch.registry.model import LOCAL, Artifact, Availability, settle
 from rkfetch.registry.refuse import refuse
 from rkfetch.registry.resolve import Policy, resolve
 
@@ -27,10 +28,11 @@ from .measured import measured_memory
 from .models import hub_id, known_model, match, parse_reference, suggest
 from .naming import guess
 from .places import at_its_place, contents
+from .sources.folder import file_at
 from .writer import READ, VERIFIED
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from rkfetch.registry.model import Target
     from rkfetch.registry.resolve import Candidate, Resolution
@@ -110,10 +112,12 @@ def answer(
     *,
     policy: Policy | None = None,
     prober: Prober | None = None,
+    is_here: Callable[[Artifact], bool] | None = None,
 ) -> Answer:
     """Find and judge every build that ``text`` may mean.
 
-    ``prober`` is None offline: unknown builds then stay unknown.
+    ``prober`` is None offline: unknown builds then stay unknown. ``is_here`` tells which builds
+    are on this machine, so that it does not matter whether they could be downloaded.
 
     Raises:
         UsageError: ``text`` is no reference.
@@ -130,6 +134,7 @@ def answer(
     else:
         names = _models(catalog, reference)
         artifacts, model = contents(catalog, catalog.candidates(names)), names[0]
+    artifacts = [_to_be_had(artifact, is_here) for artifact in artifacts]
     resolution = resolve(artifacts, target, policy=rules, measured=measured_memory)
     unread = None
     if prober is not None:
@@ -148,6 +153,14 @@ def answer(
         unread=unread,
         offline=prober is None,
     )
+
+
+def _to_be_had(artifact: Artifact, is_here: Callable[[Artifact], bool] | None) -> Artifact:
+    """Return a build as it can be had: what is on this machine needs no download."""
+    by_hand = artifact.availability is Availability.MANUAL
+    if by_hand and is_here is not None and is_here(artifact):
+        return replace(artifact, availability=Availability.LISTED, note=None)
+    return artifact
 
 
 def _models(catalog: Catalog, reference: Reference) -> Sequence[str]:
@@ -175,15 +188,31 @@ def _models(catalog: Catalog, reference: Reference) -> Sequence[str]:
     )
 
 
+def row_of(catalog: Catalog, file: FileReference) -> Artifact | None:
+    """Return the catalog's row for a file named exactly; None if it has none."""
+    if file.source == LOCAL:
+        return file_at(catalog, Path(file.repo, file.path))
+    return catalog.artifact(file.source, file.repo, file.path, file.revision)
+
+
 def _exact_file(catalog: Catalog, file: FileReference) -> Artifact:
-    """Return the catalog's row for a file named exactly, or what its name alone tells."""
-    known = catalog.artifact(file.source, file.repo, file.path, file.revision)
+    """Return the catalog's row for a file named exactly, or what its name alone tells.
+
+    Raises:
+        UnknownModelError: it is a file of this machine that no scan has seen.
+    """
+    known = row_of(catalog, file)
     if known is not None:
         known = at_its_place(catalog, known)
-        # Who names a file exactly may have it again, whatever became of it.
-        if known.availability is not Availability.LISTED:
+        # Who names an upload exactly may have it again, whatever became of it.
+        if known.availability is not Availability.LISTED and not known.is_local:
             known = replace(known, availability=Availability.LISTED, note=None)
         return known
+    if file.source == LOCAL:
+        raise UnknownModelError(
+            f"{file.repo}/{file.path} was not seen by a scan",
+            hint=f"`rkfetch catalog scan {file.repo}`; or `rkfetch import` takes a file at once",
+        )
     return Artifact(
         source=file.source,
         repo=file.repo,

@@ -16,7 +16,7 @@ from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from rkfetch.registry.errors import IntegrityError
-from rkfetch.registry.model import Artifact, Availability, Evidence, Origin, settle
+from rkfetch.registry.model import LOCAL, Artifact, Availability, Evidence, Origin, settle
 from rkfetch.registry.vocabulary import Span
 
 from . import border
@@ -69,7 +69,7 @@ class Repository:
     source: str
     repo: str
     sha: str | None = None
-    """The commit of its default branch that it was read at."""
+    """The commit of its default branch that it was read at, or what else changes with it."""
     modified: str | None = None
     created: str | None = None
     gated: bool = False
@@ -205,6 +205,10 @@ class Catalog:
             found += self._where("sha256", [row["sha256"] for row in rows])
         return found
 
+    def by_hand(self) -> list[Artifact]:
+        """Return every named file that only a person can fetch."""
+        return self._artifacts("availability = 'manual' AND path <> ''", ())
+
     def by_ids(self, ids: Sequence[int]) -> list[Artifact]:
         """Return artifacts by their row numbers, in the order of these."""
         found = dict(self._with_ids(*_any_of("id", ids))) if ids else {}
@@ -332,7 +336,8 @@ class Catalog:
     def as_of(self) -> datetime | None:
         """Return the day up to which the catalog knows of uploads: snapshot or last update."""
         known = [snapshot_date(self._conn)]
-        known += self._pairs("SELECT key, value FROM meta WHERE key LIKE 'updated:%'").values()
+        updates = self._pairs("SELECT key, value FROM meta WHERE key LIKE 'updated:%'")
+        known += [value for key, value in updates.items() if key != f"updated:{LOCAL}"]
         days = [day for text in known if text and (day := _day(text))]
         return max(days, default=None)
 

@@ -12,10 +12,12 @@ from typing import TYPE_CHECKING
 from rkfetch.registry.check import contradiction, no_model
 from rkfetch.registry.errors import IntegrityError, OfflineError
 from rkfetch.registry.fetch import fetch, installed
+from rkfetch.registry.imports import import_file
 from rkfetch.registry.model import Availability, Origin
 from rkfetch.registry.route import OF_A_PLACE
 
 from .probe import note_file, probe
+from .sources.folder import local_path
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
     from rkfetch.registry.metered import Costs
     from rkfetch.registry.model import Artifact
     from rkfetch.registry.progress import Progress
+    from rkfetch.registry.record import Record
     from rkfetch.registry.resolve import Candidate, Policy
     from rkfetch.registry.rkllm import RkllmFacts
     from rkfetch.registry.store import Installed, Store
@@ -52,7 +55,7 @@ class Got:
     installed: Installed
     candidate: Candidate
     action: str
-    """``present`` or ``downloaded``."""
+    """``present``, ``downloaded``, or ``imported`` from a folder of this machine."""
     resumed_from: int = 0
     """Bytes that an earlier run had left."""
 
@@ -81,9 +84,9 @@ def get(
     """
     chosen = answer.require()
     for candidate in (chosen,) if http else answer.resolution.ranked:
-        here = installed(store, candidate.artifact)
+        here = _from_here(catalog, answer, candidate, policy=policy, store=store, progress=progress)
         if here is not None:
-            return Got(installed=here, candidate=candidate, action="present")
+            return here
     if http is None:
         raise OfflineError(
             f"{chosen.artifact.name} is not on this machine, and the network is switched off",
@@ -136,6 +139,44 @@ def get(
         action=fetched.action,
         resumed_from=fetched.resumed_from,
     )
+
+
+def _from_here(
+    catalog: Catalog,
+    answer: Answer,
+    candidate: Candidate,
+    *,
+    policy: Policy,
+    store: Store,
+    progress: Progress,
+) -> Got | None:
+    """Return a build that is on this machine; one of a scanned folder is linked into the store.
+
+    Raises:
+        IntegrityError: it is not the file that was scanned, or whether it is whole cannot be told.
+        UsageError, DiskSpaceError: see `registry.imports.import_file`.
+    """
+    here = installed(store, candidate.artifact)
+    if here is not None:
+        return Got(installed=here, candidate=candidate, action="present")
+    if not candidate.artifact.is_local:
+        return None
+    from .imports import provenance
+
+    artifact = candidate.artifact
+    path = local_path(artifact)
+
+    def describe(sha256: str, facts: RkllmFacts) -> Record:
+        complaint = contradiction(facts, artifact, answer.target, policy)
+        if complaint is not None:
+            raise IntegrityError(f"{path}: {complaint}", hint="rkfetch catalog update folder")
+        known = provenance(catalog, path, sha256, facts, allow_unverified=policy.allow_unverified)
+        note_file(catalog, artifact, sha256, facts)
+        return known.record
+
+    imported = import_file(store, path, describe=describe, progress=progress)
+    action = "present" if imported.action == "present" else "imported"
+    return Got(installed=imported.installed, candidate=candidate, action=action)
 
 
 def elsewhere(catalog: Catalog, artifact: Artifact) -> list[Artifact]:

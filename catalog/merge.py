@@ -25,6 +25,8 @@ def merge(other: sqlite3.Connection, into: sqlite3.Connection) -> None:
             return  # another process was faster
         listed: dict[str, set[str]] = {}
         for artifact in theirs.everything():
+            if artifact.is_local:
+                continue  # it lies on another machine
             if artifact.source not in listed:
                 listed[artifact.source] = set(ours.repositories(artifact.source))
             if artifact.repo.casefold() not in listed[artifact.source]:

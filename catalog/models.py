@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
 from rkfetch.registry.errors import UsageError
-from rkfetch.registry.model import Quant
+from rkfetch.registry.model import LOCAL, Quant
 
 from . import border
 from .border import HIDDEN
@@ -21,13 +21,25 @@ from .families import ModelName, read_model
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-_SOURCES = {"hf": "huggingface", "huggingface": "huggingface", "modelscope": "modelscope"}
-_FILE_SYNTAX = "hf:OWNER/REPO/PATH.rkllm[@REVISION]"
+_SOURCES = {
+    "hf": "huggingface",
+    "huggingface": "huggingface",
+    "ms": "modelscope",
+    "modelscope": "modelscope",
+}
+SCHEMES = {source: prefix for prefix, source in reversed(_SOURCES.items())}
+"""The shortest prefix of each source that has several."""
+_FILE_SYNTAX = "hf:OWNER/REPO/PATH.rkllm[@REVISION], or ms: for ModelScope"
+
+
+def exactly(source: str, name: str) -> str:
+    """Return the reference that names a file exactly: ``hf:OWNER/REPO/PATH``."""
+    return f"{SCHEMES.get(source, source)}:{name}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FileReference:
-    """One file, named exactly."""
+    """One file, named exactly; of one of this machine, ``repo`` is the folder that it lies in."""
 
     source: str
     repo: str
@@ -62,6 +74,12 @@ def parse_reference(text: str) -> Reference:
     if text.startswith(("http://", "https://")):
         return Reference(text=text, model=None, file=_from_address(text))
     prefix, colon, rest = text.partition(":")
+    if colon and prefix.lower() == LOCAL:
+        folder, _, name = rest.rpartition("/")
+        if not folder.startswith("/") or not name.lower().endswith(".rkllm"):
+            raise UsageError(f"{rest!r} is not the whole path of a .rkllm file")
+        file = FileReference(source=LOCAL, repo=folder, path=name)
+        return Reference(text=text, model=None, file=file)
     if colon and prefix.lower() in _SOURCES:
         return Reference(
             text=text, model=None, file=_from_short_form(_SOURCES[prefix.lower()], rest)
@@ -100,8 +118,10 @@ def _from_address(text: str) -> FileReference:
     # Some clients encode the slashes of the path too.
     parts = unquote(address.path).strip("/").split("/")
     source = "modelscope" if "modelscope" in host else "huggingface"
-    if source == "modelscope" and parts[:1] == ["models"]:
-        parts = parts[1:]
+    if parts[0] == "models":  # no owner on Hugging Face is called so
+        source, parts = "modelscope", parts[1:]
+        if parts[2:4] == ["file", "view"]:  # the page of a file
+            parts[2:4] = ["blob"]
     if len(parts) < 5 or parts[2] not in {"resolve", "blob"}:
         raise UsageError(
             f"'{text}' is not the address of a file in a repository",

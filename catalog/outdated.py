@@ -16,7 +16,7 @@ from rkfetch.registry.resolve import resolve
 
 from . import border
 from .measured import measured_memory
-from .models import match
+from .models import SCHEMES, exactly, match
 from .naming import recorded_model
 
 if TYPE_CHECKING:
@@ -268,9 +268,5 @@ def _place(artifact: Artifact) -> tuple[str, str, str]:
     return artifact.source, artifact.repo, artifact.path
 
 
-_PREFIXES = {"huggingface": "hf", "modelscope": "modelscope"}
-
-
 def _address(artifact: Artifact) -> str | None:
-    prefix = _PREFIXES.get(artifact.source)
-    return f"{prefix}:{artifact.repo}/{artifact.path}" if prefix else None
+    return exactly(artifact.source, artifact.name) if artifact.source in SCHEMES else None

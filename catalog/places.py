@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 
 from rkfetch.registry.model import Availability, Place, settle
 
+from .sources.folder import at_hand
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
@@ -29,9 +31,10 @@ _BEST_FIRST = (
 
 
 def usefulness(artifact: Artifact) -> tuple[object, ...]:
-    """Sort key: the place of a content that is the best to name comes first."""
+    """Sort key: the place of a content that is the best to take comes first."""
     return (
         _BEST_FIRST.index(artifact.availability),
+        not artifact.is_local,
         artifact.gated,
         not artifact.curated,
         artifact.source != "huggingface",
@@ -42,7 +45,9 @@ def contents(catalog: Catalog, artifacts: Sequence[Artifact]) -> list[Artifact]:
     """Return each content of these artifacts once, with every place that the catalog knows of it.
 
     They stay in the order of the first of each; one whose content is not known stays by itself.
+    A file of a folder of this machine counts as it lies there now.
     """
+    artifacts = [_now(a) for a in artifacts]
     groups: dict[str | int, list[Artifact]] = {}
     for number, artifact in enumerate(artifacts):
         groups.setdefault(artifact.sha256 or number, []).append(artifact)
@@ -63,6 +68,7 @@ def _best(given: Sequence[Artifact], others: Sequence[Artifact]) -> Artifact:
 
 def at_its_place(catalog: Catalog, artifact: Artifact) -> Artifact:
     """Return an artifact where it is, with what is known of its content's other places."""
+    artifact = _now(artifact)
     held = _held(catalog, [artifact]).get(artifact.sha256, [])
     return _joined(artifact, artifact, [artifact, *held])
 
@@ -72,8 +78,12 @@ def _held(catalog: Catalog, artifacts: Iterable[Artifact]) -> dict[str | None, l
     digests = dict.fromkeys(a.sha256 for a in artifacts if a.sha256)
     held: dict[str | None, list[Artifact]] = {}
     for artifact in catalog.twins(list(digests)):
-        held.setdefault(artifact.sha256, []).append(artifact)
+        held.setdefault(artifact.sha256, []).append(_now(artifact))
     return held
+
+
+def _now(artifact: Artifact) -> Artifact:
+    return at_hand(artifact) if artifact.is_local else artifact
 
 
 def _joined(named: Artifact, chosen: Artifact, places: Sequence[Artifact]) -> Artifact:

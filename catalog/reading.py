@@ -23,6 +23,7 @@ from rkfetch.registry.errors import (
 from rkfetch.registry.hub import resolve_url
 from rkfetch.registry.model import Artifact, settle
 
+from . import border
 from .companions import companions_of
 from .naming import CardText, guess
 from .probe import facts_json, read_remote, remember
@@ -232,7 +233,7 @@ class Reader:
             source=repository.source,
             repo=repository.repo,
             path=file.path,
-            revision=revision.commit or None,
+            revision=file.revision or border.commit(revision.commit),
             ref=revision.ref or None,
             size_bytes=file.size_bytes,
             sha256=file.sha256,
@@ -247,7 +248,7 @@ class Reader:
         """Return a README, if it can be had, or is remembered."""
         known = text = self._memory.card(file.blob) if file.blob else None
         if text is None and ask:
-            text = self._source.readme(repo, file, revision.commit or None)
+            text = self._source.readme(repo, file, file.revision or border.commit(revision.commit))
         if text is None:
             return None
         if known is None and file.blob:

@@ -21,6 +21,7 @@ from .additions import from_lines
 from .database import Companion
 from .files import SNAPSHOT, SNAPSHOT_DATE, create
 from .naming import guess
+from .sources import modelzoo
 from .writer import Writer
 
 if TYPE_CHECKING:
@@ -29,9 +30,8 @@ if TYPE_CHECKING:
 DATA = SNAPSHOT.parent
 ADDITIONS = DATA / "additions.jsonl"
 """What people sent; `rkfetch catalog additions --export` writes its lines."""
-ZOO_SHARE = "https://console.box.lenovo.com/l/l0tXb8"
 
-_SOURCES = {"rockchip-zoo": "modelzoo"}
+_SOURCES = {"rockchip-zoo": modelzoo.NAME}
 _NAMED_BY = {
     "readme": Origin.CARD,
     "repo_id": Origin.REPO_NAME,
@@ -124,11 +124,8 @@ def _observed(line: Mapping[str, Any]) -> Artifact:
 
 
 def _availability(source: str, repo: str, path: str, place: str) -> tuple[Availability, str | None]:
-    if source == "modelzoo":
-        return Availability.MANUAL, (
-            f"only a person can fetch it: from Rockchip's model zoo, {ZOO_SHARE} (fetch code "
-            "rkllm), in a browser"
-        )
+    if source == modelzoo.NAME:
+        return Availability.MANUAL, modelzoo.by_hand(repo, path)
     if source in {"other", "github"}:
         return Availability.MANUAL, f"only a person can fetch it: seen in {place}"
     if not path:

@@ -163,8 +163,15 @@ class _Update:
 
         add(self._source.listings())
         known = self._catalog.open_repositories(self._source.name)
+        missing = {repo.casefold() for repo in known if repo.casefold() not in found}
         for owner in _owners(known, found, datetime.now(timezone.utc)):
-            add(self._source.listings_of(owner))
+            listings = self._source.listings_of(owner)
+            # Where a listing does not tell files, only what was looked for is worth asking for.
+            add(
+                i
+                for i in listings
+                if i.builds is not None or i.repository.repo.casefold() in missing
+            )
         self._report.listed = len(found)
         return found
 

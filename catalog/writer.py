@@ -277,6 +277,7 @@ class Writer:
         artifacts: Sequence[tuple[Artifact, Sequence[Companion]]],
         *,
         seen: str,
+        gone_because: str = "removed upstream",
     ) -> None:
         """Make the catalog's view of a repository equal to a complete listing of it.
 
@@ -288,10 +289,10 @@ class Writer:
                 for artifact, companions in artifacts
             ]
             self._conn.execute(
-                "UPDATE artifacts SET availability = 'gone', note = 'removed upstream' "
+                "UPDATE artifacts SET availability = 'gone', note = ? "
                 "WHERE source = ? AND repo = ? AND availability IN ('listed', 'unnamed') "
                 "AND id NOT IN (SELECT value FROM json_each(?))",
-                (repository.source, repository.repo, json.dumps(kept)),
+                (gone_because, repository.source, repository.repo, json.dumps(kept)),
             )
             self.record_repository(repository, seen=seen)
 
@@ -319,6 +320,14 @@ class Writer:
             self._conn.execute(
                 "DELETE FROM repositories WHERE source = ? AND repo = ?", (source, repo)
             )
+
+    def forget(self, artifact: Artifact) -> None:
+        """Delete the rows of a place, with what was seen of them there."""
+        place = (artifact.source, artifact.repo, artifact.path)
+        ours = "SELECT id FROM artifacts WHERE source = ? AND repo = ? AND path = ?"
+        with self.transaction():
+            self._conn.execute(f"DELETE FROM names WHERE rowid IN ({ours})", place)  # noqa: S608
+            self._conn.execute(f"DELETE FROM artifacts WHERE id IN ({ours})", place)  # noqa: S608
 
     def set_meta(self, key: str, value: str) -> None:
         """Keep a fact about the catalog itself."""

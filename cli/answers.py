@@ -343,8 +343,6 @@ def _brief_title(candidate: Candidate) -> str:
     assert refusal is not None  # only refused candidates come here
     if refusal.rule == "platform":
         return f"for another SoC ({artifact.platform.value if artifact.platform else 'unknown'})"
-    if refusal.rule == "unnamed" and artifact.source == "huggingface":
-        return "in repositories whose files `rkfetch catalog update` would list"
     if refusal.rule == "unnamed":
-        return f"in repositories of {artifact.source}, whose files are not known"
+        return "in repositories whose files `rkfetch catalog update` would list"
     return refusal.text

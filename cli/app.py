@@ -36,7 +36,8 @@ COMMANDS = {
 GROUPS = {
     "catalog": {
         "status": ("catalog", "status_command", "Show how old the catalog is, and its sources."),
-        "update": ("catalog", "update_command", "Look for new uploads on Hugging Face."),
+        "update": ("update", "update_command", "Look for new uploads where there are any."),
+        "scan": ("scan", "scan_command", "Know the models in folders of this machine."),
         "guess": ("catalog", "guess_command", "Tell what names alone say."),
         "conflicts": (
             "catalog_conflicts",
@@ -126,7 +127,9 @@ def build_app(args: Sequence[str] = ()) -> typer.Typer:
 
 def _register(app: typer.Typer, name: str, entry: tuple[str, str, str]) -> None:
     module, function, line = entry
-    app.command(name, short_help=line)(getattr(import_module(f"rkfetch.cli.{module}"), function))
+    defined = import_module(f"rkfetch.cli.{module}")
+    kind = defined.ListsSources if name == "update" else None
+    app.command(name, short_help=line, cls=kind)(getattr(defined, function))
 
 
 def _print_version(wanted: bool) -> None:

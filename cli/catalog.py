@@ -1,4 +1,4 @@
-"""``rkfetch search`` and ``catalog status|update|guess``: what is known."""
+"""``rkfetch search`` and ``catalog status|guess``: what is known."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from rkfetch.registry.errors import OfflineError, UsageError
+from rkfetch.registry.errors import UsageError
 from rkfetch.registry.model import Availability, Platform, Quant
 
 from . import options
 from .answers import artifact_json, attributes_json
-from .catalog_words import guess_lines, result_lines, status_lines, update_lines
+from .catalog_words import guess_lines, result_lines, status_lines
 from .opening import open_catalog
 from .output import emit, emit_json, safe, say
 
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
     from rkfetch.catalog.database import Catalog, CatalogStatus
     from rkfetch.catalog.naming import Guess
-    from rkfetch.catalog.update import Report
     from rkfetch.registry.compat import Level
     from rkfetch.registry.model import Artifact
     from rkfetch.registry.versions import Version
@@ -89,7 +88,7 @@ def search_command(
         judged = list(_judged(found, version))
         near = [] if judged else _near(text, catalog)
     if as_json:
-        results = [_result_json(artifact, level) for artifact, level in judged[:limit]]
+        results = [result_json(artifact, level) for artifact, level in judged[:limit]]
         emit_json({"query": text, "results": results, "matches": len(judged), "did_you_mean": near})
         return
     for line in result_lines(judged[:limit]):
@@ -128,7 +127,8 @@ def _near(text: str, catalog: Catalog) -> list[str]:
     return list(suggest(text, catalog.models()))
 
 
-def _result_json(artifact: Artifact, level: Level | None) -> dict[str, Any]:
+def result_json(artifact: Artifact, level: Level | None) -> dict[str, Any]:
+    """Return one build that was found."""
     return {
         **artifact_json(artifact),
         "model": artifact.model,
@@ -169,96 +169,6 @@ def _status_json(status: CatalogStatus) -> dict[str, Any]:
             for source in status.sources
         ],
         "notices": list(status.notices),
-    }
-
-
-BudgetOption = Annotated[
-    str | None,
-    options.fixable(
-        "update_budget",
-        "--budget",
-        metavar="SIZE",
-        help="Read at most so many bytes of headers, like 50M; the rest is left for the next "
-        "update.",
-    ),
-]
-WithinOption = Annotated[
-    str | None,
-    options.fixable(
-        "update_within",
-        "--within",
-        metavar="TIME",
-        help="Begin nothing new after so long, like 90s, 10m or 1h; the rest is left for the next "
-        "update.",
-    ),
-]
-
-
-def update_command(
-    *,
-    update_budget: BudgetOption = None,
-    update_within: WithinOption = None,
-    offline: options.OfflineOption = False,
-    as_json: options.JsonOption = False,
-    quiet: options.QuietOption = False,
-) -> None:
-    """Bring the catalog up to date with Hugging Face (or the mirror that HF_ENDPOINT names).
-
-    Only repositories that changed are asked for, and only headers that nobody has read yet are
-    read, some kilobytes each. Interrupted, the same command goes on where it was.
-
-    \b
-    Examples:
-      rkfetch catalog update
-      rkfetch catalog update --budget 20M --within 5m
-    """
-    from .amounts import parse_bytes, parse_seconds
-
-    most_bytes = parse_bytes(update_budget) if update_budget else None
-    most_s = parse_seconds(update_within) if update_within else None
-    if offline:
-        raise OfflineError(
-            "the catalog was not updated: the network is switched off",
-            cause=["--offline, or the setting `offline` (RKFETCH_OFFLINE, HF_HUB_OFFLINE)"],
-            hint="`rkfetch catalog status` shows how old it is",
-        )
-    from rkfetch.catalog.reading import Allowance
-    from rkfetch.catalog.sources.huggingface import HuggingFace
-    from rkfetch.catalog.update import Observer, update
-    from rkfetch.registry.courtesy import Courtesy
-    from rkfetch.registry.http import Http
-    from rkfetch.registry.hub import hub_token
-
-    from .catalog_progress import Talk
-
-    observer: Observer = Observer() if quiet else Talk()
-    with (
-        Http(token=hub_token(), offline=False, courtesy=Courtesy()) as http,
-        HuggingFace(http, waiting=observer.waiting) as source,
-    ):
-        allowance = Allowance(most_bytes=most_bytes, most_s=most_s)
-        report = update(source, http, observer=observer, allowance=allowance)
-    if as_json:
-        emit_json({"status": "ok", **_report_json(report)})
-    elif not quiet:
-        for line in update_lines(report):
-            say(line)
-
-
-def _report_json(report: Report) -> dict[str, Any]:
-    return {
-        "source": report.source,
-        "listed": report.listed,
-        "unchanged": report.unchanged,
-        "changed": report.changed,
-        "gone": report.gone,
-        "builds": report.builds,
-        "probed": report.probed,
-        "read_bytes": report.read_bytes,
-        "unread": report.unread,
-        "left": report.left,
-        "left_repositories": report.left_repositories,
-        "skipped": [{"what": what, "why": why} for what, why in report.skipped],
     }
 
 

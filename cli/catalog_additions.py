@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from rkfetch.catalog.models import exactly
 from rkfetch.registry.errors import UsageError
 
 from . import options  # noqa: TC001 - typer reads the annotations
-from .catalog_words import SCHEMES
 from .opening import open_catalog
 from .output import emit, emit_json, safe, say, wrapped
 
@@ -192,9 +192,8 @@ def about_words(addition: Addition) -> str:
 
 def address(addition: Addition) -> str:
     """Return the file of an addition as one types it."""
-    scheme = SCHEMES.get(addition.source, addition.source)
-    name = f"{scheme}:{addition.repo}/{addition.path}" if addition.repo else addition.path
-    return safe(name)
+    path = addition.path
+    return safe(exactly(addition.source, f"{addition.repo}/{path}") if addition.repo else path)
 
 
 def remark(addition: Addition) -> str:

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from rkfetch.catalog.models import exactly
+
 from . import options  # noqa: TC001 - typer reads the annotations
-from .catalog_words import SCHEMES
 from .opening import open_catalog
 from .output import emit, emit_json, paint, safe, say
 
@@ -73,8 +74,7 @@ def conflicts_command(
 
 
 def _address(conflict: Conflict) -> str:
-    scheme = SCHEMES.get(conflict.source, conflict.source)
-    return f"{scheme}:{conflict.repo}/{conflict.path}"
+    return exactly(conflict.source, f"{conflict.repo}/{conflict.path}")
 
 
 def _can_be_read(conflict: Conflict) -> bool:

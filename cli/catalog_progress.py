@@ -18,7 +18,8 @@ _EVERY_S = 5.0
 class Talk(Observer):
     """Says what is left out and waited for at once, and how far it is every few seconds."""
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, source: str, clock: Callable[[], float] = time.monotonic) -> None:
+        self._source = source
         self._clock = clock
         self._said_at = clock()
         self._to_read = self._read = self._probed = self._listed = 0
@@ -31,7 +32,9 @@ class Talk(Observer):
     def planned(self, *, unchanged: int, to_read: int) -> None:
         """Say what will come."""
         self._to_read = to_read
-        say(f"{self._listed} repositories listed: {unchanged} unchanged, {to_read} to ask for")
+        self._say(
+            f"{self._listed} repositories listed: {unchanged} unchanged, {to_read} to ask for"
+        )
 
     def read(self) -> None:
         """Count a repository."""
@@ -46,14 +49,17 @@ class Talk(Observer):
 
     def skipped(self, what: str, why: str) -> None:
         """Name what is left out."""
-        say(f"left out: {safe(what)}: {safe(why)}")
+        self._say(f"left out: {safe(what)}: {safe(why)}")
 
     def waiting(self, why: str, seconds: float) -> None:
         """Say why nothing happens."""
-        say(f"{safe(why)}; next try in {max(1, round(seconds))} s")
+        self._say(f"{safe(why)}; next try in {max(1, round(seconds))} s")
+
+    def _say(self, text: str) -> None:
+        say(f"{self._source}: {text}")
 
     def _say_sometimes(self, text: str) -> None:
         now = self._clock()
         if now - self._said_at >= _EVERY_S:
             self._said_at = now
-            say(text)
+            self._say(text)

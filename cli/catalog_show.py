@@ -6,12 +6,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from rkfetch.catalog.models import exactly
 from rkfetch.registry.errors import UnknownModelError
 from rkfetch.registry.model import ATTRIBUTES
 
 from . import options  # noqa: TC001 - typer reads the annotations
 from .answers import artifact_json, source_prefix
-from .catalog_words import SCHEMES, STATES
+from .catalog_words import STATES
 from .opening import open_catalog
 from .output import emit, emit_json, human_bytes, paint, safe, wrapped
 
@@ -63,12 +64,13 @@ def _referred(catalog: Catalog, text: str) -> Sequence[Artifact]:
         UsageError: it is no reference.
         UnknownModelError: the catalog has nothing of that name.
     """
+    from rkfetch.catalog.answer import row_of
     from rkfetch.catalog.models import match, parse_reference, suggest
     from rkfetch.catalog.places import at_its_place, contents
 
     file = parse_reference(text).file
     if file is not None:
-        found = catalog.artifact(file.source, file.repo, file.path, file.revision)
+        found = row_of(catalog, file)
         if found is None:
             raise UnknownModelError(
                 f"the catalog has no {text}",
@@ -113,7 +115,7 @@ def _lines(
 
 
 def _head_lines(artifact: Artifact, listed: Repository | None) -> Iterator[str]:
-    yield paint(safe(_address(artifact.source, artifact.name), limit=2000), "bold")
+    yield paint(safe(exactly(artifact.source, artifact.name), limit=2000), "bold")
     traits = [STATES.get(artifact.availability, "listed")]
     traits += [human_bytes(artifact.size_bytes)] if artifact.size_bytes is not None else []
     traits += ["curated"] if artifact.curated else []
@@ -147,10 +149,6 @@ def _repository(listed: Repository) -> str:
     said += [f"licence {listed.license}"] if listed.license else []
     said += [f"since {listed.created[:10]}"] if listed.created else []
     return ", ".join(said)
-
-
-def _address(source: str, name: str) -> str:
-    return f"{SCHEMES.get(source, source)}:{name}"
 
 
 def _attribute_lines(attribute: Attribute, places: dict[str, int]) -> Iterator[str]:

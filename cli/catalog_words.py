@@ -7,7 +7,7 @@ from datetime import datetime, timezone
 from itertools import groupby
 from typing import TYPE_CHECKING
 
-from rkfetch.registry.model import ATTRIBUTES, Availability
+from rkfetch.registry.model import ATTRIBUTES, LOCAL, Availability
 
 from .output import answers_to_terminal, human_bytes, safe
 
@@ -26,8 +26,6 @@ STATES = {
     Availability.GONE: "gone",
     Availability.REJECTED: "rejected",
 }
-SCHEMES = {"huggingface": "hf"}
-"""What stands before the colon of a file's address, where it is not the source's name."""
 
 
 def result_lines(results: Sequence[tuple[Artifact, Level | None]]) -> Iterator[str]:
@@ -118,8 +116,9 @@ def _age(moment: str | None) -> str:
 
 def update_lines(report: Report) -> Iterator[str]:
     """Sum up an update."""
+    what = "folders" if report.source == LOCAL else "repositories"
     yield (
-        f"{report.source}: {report.listed} repositories listed, {report.unchanged} unchanged, "
+        f"{report.source}: {report.listed} {what} listed, {report.unchanged} unchanged, "
         f"{report.changed} read with {report.builds} builds, {report.gone} gone"
     )
     amount = f" ({human_bytes(report.read_bytes)})" if report.probed else ""

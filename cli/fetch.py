@@ -112,31 +112,28 @@ def fetch_command(
       5 gated, 6 network, 7 integrity, 8 disk, 9 memory, 10 only a conversion would help,
       11 offline (or a metered link), 130 interrupted.
     """
-    from .progress import for_output
-
     limits = _limits(limit_rate, connections, background=background)
     # With --json, stderr carries progress as JSON lines, and nothing that is none.
     silent = quiet or question.as_json
-    progress = for_output(json_lines=question.as_json, quiet=quiet)
-    costs = _costs(metered, None if silent else progress)
     network = open_network(offline=question.offline, patient=True)
-    with open_catalog(quiet=silent) as catalog, network as http, closing(progress):
+    with open_catalog(quiet=silent) as catalog, network as http:
         answer = question.answer(catalog, http)
         if answer.choice is None and not silent:
             question, answer = _ask_about_risk(question, answer, catalog, http)
         elif not silent:
             _announce(answer)
         try:
-            got, path = _have(
-                answer,
-                question=question,
-                output=output,
-                catalog=catalog,
-                http=http,
-                progress=progress,
-                limits=limits,
-                costs=costs,
-            )
+            with closing(_progress(answer, as_json=question.as_json, quiet=quiet)) as progress:
+                got, path = _have(
+                    answer,
+                    question=question,
+                    output=output,
+                    catalog=catalog,
+                    http=http,
+                    progress=progress,
+                    limits=limits,
+                    costs=_costs(metered, None if silent else progress),
+                )
         except RkfetchError as error:
             error.answer = answer_json(answer, action="none", candidate=answer.choice)
             raise
@@ -151,6 +148,17 @@ def fetch_command(
         sha256=record.sha256, bytes=record.size_bytes, revision=record.revision
     )
     emit_json({**value, "path": str(path), "resumed_from": got.resumed_from})
+
+
+def _progress(answer: Answer, *, as_json: bool, quiet: bool) -> Silent:
+    """Choose how to show that it goes on: a file of a folder is read, any other downloaded."""
+    from .progress import for_output, for_reading
+
+    choice = answer.choice
+    if choice is not None and choice.artifact.is_local:
+        title = f"reading {safe(choice.artifact.path)}"
+        return for_reading(title, json_lines=as_json, quiet=quiet)
+    return for_output(json_lines=as_json, quiet=quiet)
 
 
 def _limits(limit_rate: str | None, connections: int, *, background: bool) -> Limits:
@@ -270,6 +278,8 @@ def _warn_of_what_was_allowed(answer: Answer) -> None:
 def _conclude(action: str, size_bytes: int, resumed_from: int) -> None:
     if action == "present":
         say("already here and verified")
+    elif action == "imported":
+        say(f"taken from the folder where it lies, and verified, {human_bytes(size_bytes)}")
     else:
         resumed = f" ({human_bytes(resumed_from)} were here already)" if resumed_from else ""
         say(f"downloaded and verified, {human_bytes(size_bytes)}{resumed}")
@@ -279,7 +289,8 @@ def _conclude(action: str, size_bytes: int, resumed_from: int) -> None:
 def resolve_command(question: Question, *, quiet: options.QuietOption = False) -> None:
     """Say which build `rkfetch MODEL` would take, without downloading it.
 
-    Prints hf:OWNER/REPO/PATH of the build, which `rkfetch` takes again. Headers of builds with an
+    Prints hf:OWNER/REPO/PATH of the build, which `rkfetch` takes again; ms: means ModelScope,
+    folder: a scanned folder of this machine. Headers of builds with an
     unknown toolkit are read online where they could change the answer.
 
     \b
@@ -302,7 +313,7 @@ def resolve_command(question: Question, *, quiet: options.QuietOption = False) -
     if question.as_json:
         from rkfetch.registry.fetch import installed
 
-        here = installed(Store(home()), choice.artifact)
+        here = choice.artifact.is_local or installed(Store(home()), choice.artifact)
         emit_json(answer_json(answer, action="use" if here else "download", candidate=choice))
     else:
         emit(address(answer))
@@ -310,10 +321,11 @@ def resolve_command(question: Question, *, quiet: options.QuietOption = False) -
 
 def address(answer: Answer) -> str:
     """Return the reference that names the chosen file exactly."""
+    from rkfetch.catalog.models import exactly
+
     assert answer.choice is not None  # the caller has required it
     artifact = answer.choice.artifact
-    prefix = "hf" if artifact.source == "huggingface" else artifact.source
-    return safe(f"{prefix}:{artifact.repo}/{artifact.path}", limit=2000)
+    return safe(exactly(artifact.source, artifact.name), limit=2000)
 
 
 @asks

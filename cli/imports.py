@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from rkfetch.catalog.database import Catalog
+    from rkfetch.catalog.imports import Provenance
+    from rkfetch.catalog.recognise import By
     from rkfetch.registry.imports import Imported
     from rkfetch.registry.record import Record
     from rkfetch.registry.rkllm import RkllmFacts
@@ -60,7 +62,8 @@ def import_command(
     """Take model files that are on this disk into the store, verified; print where they are now.
 
     On the same file system this costs no room: the file is linked, and stays where it is. The
-    catalog is asked by SHA-256 which upload it is; what the file's own header says counts more.
+    catalog is asked by SHA-256 which upload it is (of a file that only a person can fetch, by size,
+    name or header, too); what the file's own header says counts more.
     Files that are no whole model are named, and the others imported all the same; then it exits
     with 7.
 
@@ -134,14 +137,13 @@ class _Task:
 
         from .progress import for_reading
 
-        notes: tuple[str, ...] = ()
+        known: Provenance | None = None
 
         def describe(sha256: str, facts: RkllmFacts) -> Record:
-            nonlocal notes
+            nonlocal known
             known = provenance(
                 catalog, path, sha256, facts, allow_unverified=self._allow_unverified
             )
-            notes = known.contradictions
             return known.record
 
         title = f"reading {safe(path.name)}"
@@ -154,20 +156,23 @@ class _Task:
         except RkfetchError as error:
             self._failed.append((path, error))
             return
-        self._tell(imported, notes)
+        self._tell(imported, known)
 
-    def _tell(self, imported: Imported, notes: Sequence[str]) -> None:
+    def _tell(self, imported: Imported, known: Provenance | None) -> None:
+        notes = known.contradictions if known else ()
+        recognised_by = known.recognised_by if known else None
         self._done.append(
             {
                 **installed_json(imported.installed),
                 "from": str(imported.source),
                 "action": imported.action,
                 "removed": imported.removed,
+                "recognised_by": recognised_by,
                 "notes": list(notes),
             }
         )
         if not self._silent:
-            say(_words(imported))
+            say(_words(imported, recognised_by))
         for note in () if self._as_json else notes:
             for line in wrapped(f"{imported.source.name}: {note}", lead="warning: "):
                 say(line)
@@ -200,12 +205,20 @@ _ACTIONS = {
 }
 
 
-def _words(imported: Imported) -> str:
+_BY = {
+    "size": "known again by its size",
+    "name": "known again by its name",
+    "header": "known again by its header",
+}
+
+
+def _words(imported: Imported, recognised_by: By | None) -> str:
     record = imported.installed.record
     size = human_bytes(record.size_bytes)
     removed = ", and removed from its old place" if imported.removed else ""
     model = f": {record.model}" if record.model else ""
     place = f" of {record.source}:{record.repo}" if record.repo else ""
+    place += f" ({_BY[recognised_by]})" if recognised_by in _BY else ""
     name = safe(imported.source.name)
     return f"{name}, {size}{safe(model + place)}, {_ACTIONS[imported.action]}{removed}"
 

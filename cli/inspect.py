@@ -25,15 +25,16 @@ if TYPE_CHECKING:
     from rkfetch.registry.rkllm import RkllmFacts
 
 _HUB_HOSTS = {"huggingface.co", "www.huggingface.co", "hf.co"}
+_MODELSCOPE_HOSTS = {f"{w}modelscope.{top}" for w in ("", "www.") for top in ("cn", "ai")}
 _HUB_FILE = re.compile(r"/([^/]+/[^/]+)/(?:resolve|blob|raw)/([^/]+)/(.+)")
-_REFERENCE = re.compile(r"(?:hf|huggingface|modelscope):\S")
+_REFERENCE = re.compile(r"(?:hf|huggingface|ms|modelscope):\S")
 
 FileArgument = Annotated[
     str,
     typer.Argument(
         metavar="FILE",
-        help="A file here, an http(s) address, or one file on the Hub: "
-        "hf:OWNER/REPO/PATH.rkllm[@REVISION].",
+        help="A file here, an http(s) address, or one file on a hub: "
+        "hf:OWNER/REPO/PATH.rkllm[@REVISION], ms: for ModelScope.",
     ),
 ]
 FullOption = Annotated[
@@ -142,8 +143,10 @@ def _remote(name: str) -> Artifact | None:
     """
     if name.lower().startswith(("http://", "https://")):
         return _from_url(name)
-    if not _REFERENCE.match(name):
-        return None
+    return _referred(name) if _REFERENCE.match(name) else None
+
+
+def _referred(name: str) -> Artifact:
     from rkfetch.catalog.models import parse_reference
 
     file = parse_reference(name).file
@@ -156,7 +159,7 @@ def _from_url(url: str) -> Artifact:
     """Understand an address; that of a page or file of the Hub means the file in its repository."""
     from urllib.parse import unquote, urlsplit
 
-    from rkfetch.registry.hub import endpoint
+    from rkfetch.registry.hub import endpoint, modelscope_endpoint
 
     try:
         parts = urlsplit(url)
@@ -167,6 +170,10 @@ def _from_url(url: str) -> Artifact:
     if on_hub and (parts.hostname in _HUB_HOSTS or url.startswith(f"{endpoint()}/")):
         repo, revision, path = map(unquote, on_hub.groups())
         return Artifact(source="huggingface", repo=repo, path=path, revision=revision)
+    if parts.path.startswith("/models/") and (
+        parts.hostname in _MODELSCOPE_HOSTS or url.startswith(f"{modelscope_endpoint()}/")
+    ):
+        return _referred(url)
     if not last or not parts.hostname:
         raise UsageError(f"'{url}' does not name a file")
     if parts.query not in {"", "download=true"}:

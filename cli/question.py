@@ -89,10 +89,18 @@ class Question:
                 target,
                 policy=self.policy,
                 prober=_prober(catalog, http) if http else None,
+                is_here=_is_here,
             )
         except RkfetchError as error:
             error.answer = question_json(self.model, target)
             raise
+
+
+def _is_here(artifact: Artifact) -> bool:
+    from rkfetch.registry.fetch import installed
+    from rkfetch.registry.store import Store, home
+
+    return installed(Store(home()), artifact) is not None
 
 
 def _prober(catalog: Catalog, http: Http) -> Prober:

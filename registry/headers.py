@@ -26,7 +26,7 @@ def plain(text: object) -> str | None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ContentRange:
-    """Which part of a file a 206 carries."""
+    """Which part of a file an answer carries."""
 
     first: int
     last: int

@@ -24,7 +24,7 @@ from .endpoints import endpoint as hub_endpoint
 from .endpoints import endpoints as hub_endpoints
 from .errors import IntegrityError, NetworkError, OfflineError, UsageError
 from .failures import TransientError, failure_of_status, translated
-from .headers import whole_number
+from .headers import ContentRange, whole_number
 from .retries import Retries, RetryPolicy
 
 if TYPE_CHECKING:
@@ -62,6 +62,7 @@ class Response:
         raw: httpx.Response,
         *,
         redirect: str | None,
+        asked_for_part: bool,
         window_s: float,
         clock: Callable[[], float],
     ) -> None:
@@ -74,6 +75,10 @@ class Response:
         self._waited_s = 0.0
         self._came = 0
         self.status = raw.status_code
+        if asked_for_part and self.status == 200 and ContentRange.of(self.headers) is not None:
+            # ModelScope sends the part that was asked for, and calls it the whole:
+            # https://github.com/modelscope/modelscope_hub/issues/50
+            self.status = 206
         self.url = str(raw.url)
         self.redirect = redirect
         """Where the answer leads, if it is a redirect that was not followed."""
@@ -302,7 +307,11 @@ class Http:
                 elsewhere = target is not None and addresses.origin(target) != addresses.origin(url)
                 if target is None or (elsewhere and follow == "same-origin"):
                     yield Response(
-                        raw, redirect=target, window_s=self._window_s, clock=self.monotonic
+                        raw,
+                        redirect=target,
+                        asked_for_part=any(name.lower() == "range" for name in wanted),
+                        window_s=self._window_s,
+                        clock=self.monotonic,
                     )
                     return
             finally:

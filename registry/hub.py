@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -34,6 +35,8 @@ __all__ = [
 ]
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
+_LONGEST_REFUSAL = 4096
+"""Bytes of an answer that says in JSON why there is no file."""
 _MOST_WITHOUT_RANGES = 8 << 20
 """Bytes that may be read and dropped to reach a piece on a server that ignores ranges."""
 
@@ -116,10 +119,7 @@ def locate(
     url = resolve_url(
         artifact.repo, artifact.path, artifact.revision, source=artifact.source, base=base
     )
-    reply = http.request("HEAD", url, follow="same-origin", waiting=waiting, hurried=hurried)
-    if reply.status in {405, 501}:
-        first_byte = {"Range": "bytes=0-0"}
-        reply = http.request("GET", url, headers=first_byte, follow="same-origin", max_bytes=1)
+    reply = _asked(http, url, artifact, waiting=waiting, hurried=hurried)
     _raise_for_status(http, reply, artifact, base or base_url(artifact))
     remote = _remote(reply)
     if reply.redirect is not None and not _is_from_a_hub(remote):
@@ -132,6 +132,31 @@ def locate(
         )
     _require_same(artifact, remote)
     return remote
+
+
+def _asked(
+    http: Http,
+    url: str,
+    artifact: Artifact,
+    *,
+    waiting: Callable[[str, float], object] | None,
+    hurried: bool,
+) -> Reply:
+    """Ask for the head of an answer, or for one byte where HEAD may not be understood."""
+    reply = None
+    if artifact.source == "huggingface":
+        reply = http.request("HEAD", url, follow="same-origin", waiting=waiting, hurried=hurried)
+    if reply is None or reply.status in {405, 501}:
+        reply = http.request(
+            "GET",
+            url,
+            headers={"Range": "bytes=0-0"},
+            follow="same-origin",
+            max_bytes=_LONGEST_REFUSAL,
+            waiting=waiting,
+            hurried=hurried,
+        )
+    return reply
 
 
 def _is_from_a_hub(remote: Remote) -> bool:
@@ -176,11 +201,12 @@ def _unquoted(etag: str) -> str:
 
 def _raise_for_status(http: Http, reply: Reply, artifact: Artifact, base: str) -> None:
     code = reply.headers.get("x-error-code", "")
-    if reply.status < 400:
+    if reply.status < 400 and not _says_no(reply):
         return
     if reply.status in {401, 403}:
-        raise _authentication(http, reply, artifact, f"{base}/{artifact.repo}")
-    if reply.status in {404, 410}:
+        folder = "/models" if artifact.source == "modelscope" else ""
+        raise _authentication(http, reply, artifact, f"{base}{folder}/{artifact.repo}")
+    if reply.status in {200, 404, 410}:
         what = {
             "RepoNotFound": f"the repository {artifact.repo} is not there",
             "RevisionNotFound": f"{artifact.repo} has no revision {artifact.revision}",
@@ -196,10 +222,23 @@ def _raise_for_status(http: Http, reply: Reply, artifact: Artifact, base: str) -
     )
 
 
+def _says_no(reply: Reply) -> bool:
+    """Tell whether an answer with a good status is a refusal: ModelScope's for a missing file."""
+    if not reply.headers.get("content-type", "").startswith("application/json"):
+        return False
+    try:
+        said = json.loads(reply.body)
+    except (ValueError, RecursionError):
+        return False
+    return isinstance(said, dict) and said.get("Success") is False
+
+
 def _authentication(http: Http, reply: Reply, artifact: Artifact, page: str) -> AuthenticationError:
     if artifact.source != "huggingface":
         return AuthenticationError(
-            f"{artifact.repo} asks for permission", cause=[f"it answered {reply.status}"]
+            f"{artifact.repo} asks for permission, which rkfetch cannot give there",
+            cause=[f"it answered {reply.status}"],
+            hint=f"see {page}; download it in a browser, then `rkfetch import FILE`",
         )
     sent = http.has_token_for(reply.url)
     give = "set HF_TOKEN, or run `hf auth login`"

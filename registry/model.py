@@ -275,6 +275,10 @@ class Availability(str, Enum):
     """Its content was found to contradict its label or to be no model."""
 
 
+LOCAL = "folder"
+"""The source of files that lie in a folder of this machine."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Place:
     """Another place of the same content."""
@@ -368,6 +372,11 @@ class Artifact:
     def role(self) -> str:
         """``llm`` unless it is known to be something else (``embedding``, ``lora``, …)."""
         return self.value("role") or "llm"
+
+    @property
+    def is_local(self) -> bool:
+        """Whether it is a file of this machine, which means nothing to any other."""
+        return self.source == LOCAL
 
     @property
     def name(self) -> str:

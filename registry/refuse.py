@@ -209,6 +209,7 @@ def _hint(resolution: Resolution, measured: Measured | None) -> str | None:
         hints.append(f"ask for @{other} instead")
     if any(c.refusal and c.refusal.rule == "unnamed" for c in _on_hub(resolution)):
         hints.append("`rkfetch catalog update` lists repositories that were not looked into yet")
+    hints += _by_hand(resolution, measured)
     hints += _flags(helps)
     if target.runtime is not None and _conversion_fits(target.runtime, artifacts):
         hints.append(
@@ -229,9 +230,25 @@ def _flags(helps: Callable[..., bool]) -> list[str]:
     return []
 
 
+def _by_hand(resolution: Resolution, measured: Measured | None) -> list[str]:
+    """Return how a person gets the build that would be used if rkfetch could download it."""
+    manual = [c.artifact for c in resolution.refused if c.refusal and c.refusal.rule == "manual"]
+    had = [replace(artifact, availability=Availability.LISTED) for artifact in manual]
+    best = resolve(had, resolution.target, policy=Policy(allow_unverified=True), measured=measured)
+    if best.choice is None:
+        return []
+    note = next(a.note for a in manual if _same_place(a, best.choice.artifact))
+    return [note] if note else []
+
+
+def _same_place(one: Artifact, other: Artifact) -> bool:
+    return (one.source, one.repo, one.path) == (other.source, other.repo, other.path)
+
+
 def _on_hub(resolution: Resolution) -> list[Candidate]:
     """Return what `rkfetch catalog update` looks at."""
-    return [c for c in resolution.refused if c.artifact.source == "huggingface"]
+    hubs = {"huggingface", "modelscope"}
+    return [c for c in resolution.refused if c.artifact.source in hubs]
 
 
 def _conversion_fits(runtime: Version, artifacts: Sequence[Artifact]) -> bool:

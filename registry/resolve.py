@@ -277,6 +277,7 @@ def _rank(candidate: Candidate, target: Target) -> tuple[object, ...]:
         _strength(artifact),
         family,
         -(artifact.context or 0),
+        not artifact.is_local,  # as good, and nothing has to be downloaded
         not artifact.curated,
         quant.group if quant else 0,
         tuple(-ord(c) for c in updated) or (0,),

@@ -323,7 +323,7 @@ KNOWN: Mapping[str, Known] = {
         check=_addresses,
     ),
     "modelscope_endpoint": Known(
-        variables=("RKFETCH_MODELSCOPE_ENDPOINT",),
+        variables=("MODELSCOPE_ENDPOINT",),
         example="https://www.modelscope.cn",
         check=_addresses,
     ),

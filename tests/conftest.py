@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import signal
 import socket
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import pytest
 
+from rkfetch.cli.main import main
+
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
@@ -30,7 +33,8 @@ def own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Point every place that rkfetch or huggingface_hub writes to into the test's folder."""
     home = tmp_path / "home"
     home.mkdir()
-    for name in ("HF_ENDPOINT", "HF_TOKEN", "HF_HUB_OFFLINE", "RKFETCH_DEBUG"):
+    hubs = ("HF_ENDPOINT", "HF_TOKEN", "HF_HUB_OFFLINE", "MODELSCOPE_ENDPOINT")
+    for name in (*hubs, "RKFETCH_DEBUG"):
         monkeypatch.delenv(name, raising=False)
     # What is printed is compared: it must not depend on the terminal that the tests run in.
     monkeypatch.setenv("COLUMNS", "100")
@@ -41,3 +45,20 @@ def own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("RKFETCH_HOME", str(home / "rkfetch"))
     monkeypatch.setattr(socket.socket, "connect", _loopback_only)
     return home
+
+
+Rkfetch: TypeAlias = "Callable[..., tuple[int, str, str]]"
+
+
+@pytest.fixture
+def rkfetch(capsys: pytest.CaptureFixture[str]) -> Rkfetch:
+    """Run the command line in this process; give its exit code, stdout and stderr."""
+
+    def run(*args: str) -> tuple[int, str, str]:
+        with pytest.raises(SystemExit) as stopped:
+            main(args)
+        said = capsys.readouterr()
+        assert isinstance(stopped.value.code, int)
+        return stopped.value.code, said.out, said.err
+
+    return run

@@ -21,7 +21,7 @@ from rkfetch.catalog.tokens import read_name
 from rkfetch.registry.failures import TransientError
 from rkfetch.registry.hub import endpoint
 
-from . import Details, Listing, RemoteFile, Revision, is_build
+from . import Details, Entry, Listing, RemoteFile, Revision, is_build, listed
 from .hub_client import (
     EndlessError,
     MissingError,
@@ -337,3 +337,10 @@ def _repository(info: ModelInfo) -> Repository:
 
 def _moment(moment: datetime | None) -> str | None:
     return moment.strftime("%Y-%m-%dT%H:%M:%SZ") if moment else None
+
+
+ENTRY = Entry(
+    name=NAME,
+    summary="Hugging Face, or the mirror that HF_ENDPOINT names",
+    update=listed(HuggingFace),
+)

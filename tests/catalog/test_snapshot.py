@@ -106,8 +106,10 @@ def test_the_zoo_says_how_to_fetch_by_hand(catalog: Catalog) -> None:
     )
     assert artifact.availability is Availability.MANUAL
     assert artifact.note == (
-        "only a person can fetch it: from Rockchip's model zoo, "
-        "https://console.box.lenovo.com/l/l0tXb8 (fetch code rkllm), in a browser"
+        "it has to be fetched by hand: go to https://console.box.lenovo.com/l/l0tXb8 in a browser, "
+        "give the fetch code rkllm, open rkllm_model_zoo > 1.1.4 > RK3588 > Qwen2-VL-2B_Demo, "
+        "download Qwen2-VL-2B_llm_w8a8_rk3588.rkllm, then "
+        "`rkfetch import Qwen2-VL-2B_llm_w8a8_rk3588.rkllm`"
     )
     assert artifact.toolkits == (Version("1.1.4"),)
     assert artifact.attribute("toolkit").origin is Origin.REPO_NAME

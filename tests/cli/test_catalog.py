@@ -5,36 +5,20 @@ from __future__ import annotations
 import io
 import json
 import sys
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from hub.server import Hub
+from hub.server import Fault, Hub
 from rkfetch.catalog.database import catalog_path
 from rkfetch.catalog.writer import Writer
-from rkfetch.cli.main import main
 from rkfetch.registry.model import Artifact, Evidence, Origin, settle
 from rkllm_files import rkllm_bytes
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from conftest import Rkfetch
 
-Rkfetch: TypeAlias = "Callable[..., tuple[int, str, str]]"
 FILE = "RK3576/Qwen3-1.7B_RK3576_w4a16.rkllm"
-
-
-@pytest.fixture
-def rkfetch(capsys: pytest.CaptureFixture[str]) -> Rkfetch:
-    """Run the command line; give its exit code, stdout and stderr."""
-
-    def run(*args: str) -> tuple[int, str, str]:
-        with pytest.raises(SystemExit) as stopped:
-            main(args)
-        said = capsys.readouterr()
-        assert isinstance(stopped.value.code, int)
-        return stopped.value.code, said.out, said.err
-
-    return run
 
 
 def answer(result: tuple[int, str, str]) -> dict[str, Any]:
@@ -206,14 +190,16 @@ def test_guess_wants_pairs(rkfetch: Rkfetch) -> None:
 def hub(monkeypatch: pytest.MonkeyPatch) -> Any:
     with Hub() as hub:
         monkeypatch.setenv("HF_ENDPOINT", hub.endpoint)
+        monkeypatch.setenv("MODELSCOPE_ENDPOINT", hub.modelscope.url)
         hub.add_repo("HanzoHuang/Qwen3-1.7B-RKLLM").add_file(FILE, rkllm_bytes())
         yield hub
 
 
 def test_update_reports_what_it_did(rkfetch: Rkfetch, hub: Hub) -> None:
-    value = answer(rkfetch("catalog", "update", "--json"))
+    value = answer(rkfetch("catalog", "update", "huggingface", "--json"))
     assert value["status"] == "ok"
-    assert (value["listed"], value["changed"], value["builds"], value["probed"]) == (1, 1, 1, 1)
+    (done,) = value["sources"]
+    assert (done["listed"], done["changed"], done["builds"], done["probed"]) == (1, 1, 1, 1)
     code, out, err = rkfetch("catalog", "update")
     assert (code, out) == (0, "")
     assert "huggingface: 1 repositories listed, 1 unchanged, 0 read with 0 builds, 0 gone" in err
@@ -231,13 +217,39 @@ def test_update_offline_ends_with_11(
     assert hub.requests == []
 
 
+def test_a_failing_source_does_not_keep_the_others(
+    rkfetch: Rkfetch, hub: Hub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hub.break_it(Fault(origin="modelscope", path="/openapi/*", status=404, body=b"not here"))
+    code, out, err = rkfetch("catalog", "update", "--json")
+    assert code == 6
+    value = json.loads(out)
+    done = {source["source"]: source["status"] for source in value["sources"]}
+    assert done["modelscope"] == "error"
+    assert done["huggingface"] == "ok"
+    assert value["error"]["message"] == "1 of 4 sources could not be updated: modelscope"
+    assert "modelscope: http" in err
+    status = answer(rkfetch("catalog", "status", "--json"))
+    updated = {s["source"]: s["updated"] for s in status["sources"]}
+    assert updated["huggingface"] is not None
+    assert updated["modelscope"] is None
+
+
+def test_only_the_sources_that_are_named_are_asked(rkfetch: Rkfetch, hub: Hub) -> None:
+    assert rkfetch("catalog", "update", "modelscope", "--quiet") == (0, "", "")
+    assert {seen.origin for seen in hub.requests} == {"modelscope"}
+    code, _, err = rkfetch("catalog", "update", "modelscop")
+    assert code == 2
+    assert err.startswith("error: there is no source 'modelscop'\n")
+
+
 def test_update_says_what_its_limits_left_for_the_next_one(rkfetch: Rkfetch, hub: Hub) -> None:
     hub.add_repo("b/other-rkllm").add_file("m.rkllm", rkllm_bytes(seed=1))
     _, _, err = rkfetch("catalog", "update", "--budget", "0")
     assert "2 headers left for the next update: its limits were reached" in err
     _, _, err = rkfetch("catalog", "update", "--within", "0s")
     assert "repositories left for the next update: its limits were reached" in err
-    value = answer(rkfetch("catalog", "update", "--json", "--quiet"))
+    (value,) = answer(rkfetch("catalog", "update", "huggingface", "--json", "--quiet"))["sources"]
     assert (value["probed"], value["left"], value["left_repositories"]) == (2, 0, 0)
     assert value["read_bytes"] > 30_000
     assert rkfetch("catalog", "update", "--budget", "much")[0] == 2

@@ -51,6 +51,7 @@ class World:
             "PATH": os.environ["PATH"],
             "RKFETCH_HOME": str(self.home),
             "HF_ENDPOINT": hub.endpoint,
+            "MODELSCOPE_ENDPOINT": hub.modelscope.url,
             "HF_HOME": str(folder / "hf"),
             "HF_HUB_DISABLE_TELEMETRY": "1",
             "RKFETCH_STALE_AFTER_DAYS": "0",

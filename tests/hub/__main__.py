@@ -90,6 +90,7 @@ def _environment(hub: Hub, home: Path) -> dict[str, str]:
         "HF_HOME": str(home / "huggingface"),
         "HF_HUB_DISABLE_TELEMETRY": "1",
         "HF_HUB_DISABLE_XET": "1",
+        "MODELSCOPE_ENDPOINT": hub.modelscope.url,
         # A real token has no business here, and the Hub would refuse one that it does not know.
         "HF_TOKEN": "",
         "NO_PROXY": ",".join(filter(None, [os.environ.get("NO_PROXY"), "127.0.0.1"])),

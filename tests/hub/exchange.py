@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from .repos import RepoFile
 
-OriginName = Literal["hub", "cdn"]
+OriginName = Literal["hub", "cdn", "modelscope"]
 
 
 @dataclass(kw_only=True)
@@ -73,6 +73,8 @@ class Reply:
     """The repository file that the request is about."""
     is_data: bool = False
     """The body is the content of that file, and ranges apply."""
+    part_status: int = 206
+    """Status of an answer that carries a part."""
     is_listing: bool = False
     """The body is one page of a listing."""
 

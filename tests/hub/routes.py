@@ -9,7 +9,7 @@ import time
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, unquote, urlencode
 
-from . import shapes
+from . import modelscope, shapes
 from .exchange import Reply, error_reply, json_reply
 from .repos import hex_of
 
@@ -35,9 +35,11 @@ _EXPIRED = (
 
 
 def answer(hub: Hub, request: Request) -> Reply:
-    """Answer a request to either origin as a healthy Hub would."""
+    """Answer a request to any origin as a healthy one would."""
+    if request.origin == "modelscope":
+        return modelscope.answer(hub, request)
     if request.origin == "cdn":
-        return _cdn(hub, request)
+        return modelscope.answer_cdn(hub, request) or _cdn(hub, request)
     parts = request.raw_path.strip("/").split("/")
     quota = hub.quotas["resolvers" if "resolve" in parts[:4] else "api"]
     within, told = quota.spend()

@@ -206,7 +206,7 @@ def _apply_range(request: Request, reply: Reply, fault: Fault) -> int:
     part = parse_range(request.headers.get("range"), size)
     condition = request.headers.get("if-range")
     if condition is not None and condition not in {
-        reply.headers["ETag"],
+        reply.headers.get("ETag"),
         reply.headers.get("Last-Modified"),
     }:
         part = None
@@ -218,7 +218,7 @@ def _apply_range(request: Request, reply: Reply, fault: Fault) -> int:
         reply.headers["Content-Range"] = f"bytes */{size}"
         reply.body = b""
         return 0
-    reply.status = 206
+    reply.status = reply.part_status
     reply.headers["Content-Range"] = fault.content_range or f"bytes {start}-{end - 1}/{size}"
     if end - start < size:
         reply.body = reply.body[start:end]

@@ -1,4 +1,4 @@
-"""The loopback Hub: two origins on 127.0.0.1 that behave like huggingface.co and its CDN."""
+"""The loopback Hub: origins on 127.0.0.1 that behave like huggingface.co, ModelScope and a CDN."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, cast
 from .accounts import Quota, Tokens
 from .exchange import Request, Seen
 from .faults import Fault, Faults, Hold
+from .modelscope import ModelScope
 from .repos import FIRST_DAY, Repo
 from .routes import answer
 from .sending import Dropped, Sender, reset
@@ -56,12 +57,15 @@ class Hub:
         self.holds: list[Hold] = []
         self.lock = threading.RLock()
         self.closing = threading.Event()
+        self.modelscope = ModelScope()
         self._repos: dict[str, Repo] = {}
         self._moved: dict[str, str] = {}
         self._origins: dict[OriginName, _Origin] = {}
 
     def __enter__(self) -> Self:
-        self._origins = {"hub": _Origin(self, "hub"), "cdn": _Origin(self, "cdn")}
+        names: tuple[OriginName, ...] = ("hub", "cdn", "modelscope")
+        self._origins = {name: _Origin(self, name) for name in names}
+        self.modelscope.url = self._origins["modelscope"].url
         return self
 
     def __exit__(

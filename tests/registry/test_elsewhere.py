@@ -197,7 +197,7 @@ def modelscope(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[list
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         address = f"http://127.0.0.1:{server.server_port}"
-        monkeypatch.setenv("RKFETCH_MODELSCOPE_ENDPOINT", address)
+        monkeypatch.setenv("MODELSCOPE_ENDPOINT", address)
         yield seen
         server.shutdown()
 

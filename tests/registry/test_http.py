@@ -448,7 +448,7 @@ class TestTrickles:
                 yield bytes(count)
 
         raw = httpx.Response(200, content=come(), request=httpx.Request("GET", "http://h.example/"))
-        return Response(raw, redirect=None, window_s=60, clock=clock)
+        return Response(raw, redirect=None, asked_for_part=False, window_s=60, clock=clock)
 
     def test_less_than_a_kilobyte_a_second_for_a_minute_is_a_stall(self) -> None:
         response = self.response(Clock(), *[(1, 999)] * 90)
@@ -539,7 +539,7 @@ class TestResolveUrl:
     @pytest.mark.parametrize(
         "value", ["http://bob:secret@127.0.0.1:1", "https://secret@h", "https://bob:secret@[::1"]
     )
-    @pytest.mark.parametrize("variable", ["HF_ENDPOINT", "RKFETCH_MODELSCOPE_ENDPOINT"])
+    @pytest.mark.parametrize("variable", ["HF_ENDPOINT", "MODELSCOPE_ENDPOINT"])
     def test_a_password_in_an_endpoint_is_refused_and_not_shown(
         self, monkeypatch: pytest.MonkeyPatch, variable: str, value: str
     ) -> None:
