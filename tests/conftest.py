@@ -7,6 +7,7 @@ import socket
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import pytest
+from hypothesis import settings
 
 from rkfetch.cli.main import main
 
@@ -17,6 +18,10 @@ if TYPE_CHECKING:
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # Started in the background, as by some CI: children would inherit that Ctrl-C is ignored.
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# How long one example takes depends on what else the machine does, and proves nothing.
+settings.register_profile("untimed", deadline=None)
+settings.load_profile("untimed")
 
 _connect = socket.socket.connect
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from rkfetch.catalog.cards import read_card, said_of
@@ -205,7 +205,6 @@ _PIECES = st.sampled_from(
 )
 
 
-@settings(deadline=None)
 @given(st.text(max_size=300) | st.lists(_PIECES, max_size=60).map("".join), st.text(max_size=30))
 def test_any_card_is_read_and_says_only_what_can_be_said(text: str, path: str) -> None:
     for attribute, value, line in said_of(read_card(text), path, {}):

@@ -110,7 +110,7 @@ def test_a_folder_that_cannot_be_written_is_no_obstacle(tmp_path: Path, clock: C
     Health(tmp_path / "none" / "endpoints.json", clock=clock).failed(A)
 
 
-@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     values=st.one_of(
         st.binary(max_size=50),

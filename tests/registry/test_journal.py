@@ -159,9 +159,7 @@ class TestTorn:
         path.write_bytes(data[:at] + b"0-99" + data[at + 4 :])
         assert trusted(path) == [(0, 10)]
 
-    @settings(
-        deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=200
-    )
+    @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=200)
     @given(at=st.integers(0, 5 * SLOT), damage=st.binary(min_size=1, max_size=64))
     def test_whatever_is_damaged_no_more_is_trusted_than_was_noted(
         self, path: Path, at: int, damage: bytes
@@ -179,7 +177,7 @@ class TestTorn:
         assert trusted(path) in noted
 
     @given(data=st.binary(max_size=300))
-    @settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+    @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
     def test_any_bytes_vouch_for_nothing(self, path: Path, data: bytes) -> None:
         path.write_bytes(data)
         assert read(path, SUBJECT, inode=INODE) is None

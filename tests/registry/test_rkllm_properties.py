@@ -22,7 +22,7 @@ BASES = {
     "old": (SAMPLES / "rkllm-1.0.1_llama_w4a16_rk3576.rkllm").read_bytes(),
     "new": rkllm_bytes(vocabulary=16, body_bytes=4096),
 }
-QUICK = settings(max_examples=300, deadline=None, suppress_health_check=list(HealthCheck))
+QUICK = settings(max_examples=300, suppress_health_check=list(HealthCheck))
 
 
 class Memory:

@@ -123,7 +123,7 @@ class TestContent:
             assert json.loads(path.read_bytes())["sha256"] == SHA256
         assert len(whole) > 400
 
-    @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+    @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
     @given(
         where=st.floats(0, 1, exclude_max=True),
         garbage=st.binary(min_size=1, max_size=40),

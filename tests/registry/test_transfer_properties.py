@@ -55,9 +55,7 @@ def hub() -> Iterator[Hub]:
 
 
 @pytest.mark.parametrize("connections", [1, 5])
-@settings(
-    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(accidents=st.lists(mishaps, max_size=6))
 def test_any_sequence_of_accidents_gives_the_same_bytes(
     hub: Hub, monkeypatch: pytest.MonkeyPatch, connections: int, accidents: list[tuple[str, int]]

@@ -115,7 +115,7 @@ def test_an_absurd_memory_does_no_harm(span: Span) -> None:
     facts(late(), memory)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(st.integers(1, 3_000_000), st.integers(0, 5))
 def test_whatever_is_remembered_the_facts_are_those_of_the_file(length: int, keys: int) -> None:
     memory = Remembered()
