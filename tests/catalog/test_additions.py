@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from rkfetch.catalog.additions import (
@@ -90,7 +90,6 @@ TEXTS = st.text(
 )
 
 
-@settings(deadline=None)
 @given(
     st.builds(
         Addition,
@@ -156,7 +155,6 @@ def test_a_file_with_a_bad_line_is_refused_whole(change: dict[str, Any]) -> None
     assert refused.value.cause[0].startswith("line 3: ")
 
 
-@settings(deadline=None)
 @given(
     st.binary(max_size=200)
     | st.recursive(

@@ -7,7 +7,7 @@ from itertools import permutations
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from rkfetch.registry.compat import Level
@@ -104,7 +104,6 @@ def test_nothing_is_sure_about_a_dispute() -> None:
     assert (attribute.value, attribute.confidence) == (None, None)
 
 
-@settings(deadline=None)
 @given(st.permutations([(o, v) for o in Origin for v in ("1.2.3", "1.3.0")]), st.integers(1, 18))
 def test_a_header_beats_every_label_in_whatever_order_they_come(
     claims: list[tuple[Origin, str]], count: int

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from rkfetch.registry.model import Origin, Platform, Quant
@@ -232,7 +232,6 @@ def is_part_of_the_truth(load: Load) -> bool:
     return all(getattr(load, n) in {None, getattr(whole, n)} for n in names)
 
 
-@settings(deadline=None)
 @given(
     st.integers(0, len(WHOLE)), st.sampled_from(["", "\n", "[  12.345678] RKNPU: ok\n", "\x1b["])
 )
@@ -242,7 +241,6 @@ def test_a_torn_line_never_gives_a_wrong_value(at: int, noise: str) -> None:
         assert is_part_of_the_truth(load)
 
 
-@settings(deadline=None)
 @given(st.integers(0, len(WHOLE)))
 def test_a_log_that_is_cut_off_never_gives_a_wrong_value(end: int) -> None:
     for load in read_log(WHOLE[:end].encode()):
@@ -261,7 +259,6 @@ PIECES = st.lists(
 )
 
 
-@settings(deadline=None)
 @given(PIECES)
 def test_any_bytes_are_borne(pieces: list[bytes]) -> None:
     for load in read_log(b"".join(pieces)):
