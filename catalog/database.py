@@ -6,7 +6,6 @@ machine starts fast. Writing is `rkfetch.catalog.writer`.
 
 from __future__ import annotations
 
-import re
 import sqlite3
 from collections import defaultdict
 from contextlib import contextmanager
@@ -22,7 +21,7 @@ from .files import catalog_path, open_file, snapshot_date
 from .schema import version_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from typing_extensions import Self
@@ -109,8 +108,11 @@ class Catalog:
 
     def models(self) -> list[str]:
         """Return the plain names of all models that have rows, sorted."""
-        rows = self._rows(
-            "SELECT min(model) AS model FROM artifacts WHERE model IS NOT NULL GROUP BY model"
+        # From each name to the next by the index: a million builds are of few models.
+        rows = self.rows(
+            "WITH RECURSIVE each (model) AS (SELECT min(model) FROM artifacts UNION ALL "
+            "SELECT (SELECT min(model) FROM artifacts WHERE model > each.model) FROM each "
+            "WHERE each.model IS NOT NULL) SELECT model FROM each WHERE model IS NOT NULL"
         )
         return sorted((str(row["model"]) for row in rows), key=str.casefold)
 
@@ -136,7 +138,9 @@ class Catalog:
 
     def by_ids(self, ids: Sequence[int]) -> list[Artifact]:
         """Return artifacts by their row numbers, in the order of these."""
-        found = dict(self._with_ids(*_any_of("id", ids))) if ids else {}
+        found: dict[int, Artifact] = {}
+        for part in _chunks(ids):
+            found.update(self._with_ids(*_any_of("id", part)))
         return [found[i] for i in ids if i in found]
 
     def everything(self) -> list[Artifact]:
@@ -145,7 +149,7 @@ class Catalog:
 
     def companions(self, artifact: Artifact) -> tuple[Companion, ...]:
         """Return the files that belong to an artifact."""
-        rows = self._rows(
+        rows = self.rows(
             "SELECT c.* FROM companions c JOIN artifacts a ON a.id = c.artifact_id "
             "WHERE a.source = ? AND a.repo = ? AND a.path = ? AND coalesce(a.sha256, '') = ? "
             "ORDER BY c.role, c.path",
@@ -164,12 +168,12 @@ class Catalog:
 
     def repository_shas(self, source: str) -> dict[str, str | None]:
         """Return the commit that each repository was last read at, by its name in lower case."""
-        rows = self._rows("SELECT repo, sha FROM repositories WHERE source = ?", (source,))
+        rows = self.rows("SELECT repo, sha FROM repositories WHERE source = ?", (source,))
         return {str(row["repo"]).casefold(): row["sha"] for row in rows}
 
     def open_repositories(self, source: str) -> set[str]:
         """Return the repositories that are believed to hold builds now."""
-        rows = self._rows(
+        rows = self.rows(
             "SELECT DISTINCT repo FROM artifacts WHERE source = ? "
             "AND availability IN ('listed', 'unnamed')",
             (source,),
@@ -178,17 +182,8 @@ class Catalog:
 
     def probed(self, sha256: str) -> str | None:
         """Return what is noted about a content whose header was read, as JSON."""
-        rows = self._rows("SELECT facts FROM probes WHERE sha256 = ?", (sha256.lower(),))
+        rows = self.rows("SELECT facts FROM probes WHERE sha256 = ?", (sha256.lower(),))
         return str(rows[0]["facts"]) if rows else None
-
-    def matching(self, expression: str, limit: int) -> list[int]:
-        """Return the row numbers of artifacts whose names match an FTS5 expression, best first."""
-        rows = self._rows(
-            "SELECT rowid FROM names WHERE names MATCH ? ORDER BY bm25(names, 4, 2, 2, 1), rowid "
-            "LIMIT ?",
-            (expression, limit),
-        )
-        return [int(row["rowid"]) for row in rows]
 
     def status(self) -> CatalogStatus:
         """Count what is here, by source, with the age of each part."""
@@ -215,7 +210,7 @@ class Catalog:
 
     def _sources(self) -> tuple[SourceStatus, ...]:
         counted: dict[str, dict[Availability, int]] = defaultdict(dict)
-        for row in self._rows(
+        for row in self.rows(
             "SELECT source, availability, count(*) AS n FROM artifacts "
             "GROUP BY source, availability ORDER BY source, availability"
         ):
@@ -243,16 +238,8 @@ class Catalog:
     def _with_ids(
         self, condition: str, values: Sequence[Any], order: str = "source, repo, path, id"
     ) -> list[tuple[int, Artifact]]:
-        # The condition and the order are ours, never a user's.
-        rows = self._rows(
-            f"SELECT * FROM artifacts WHERE {condition} ORDER BY {order}",  # noqa: S608
-            values,
-        )
-        evidence, doubts = self._evidence(rows), self._doubts()
-        return [
-            (int(row["id"]), _artifact(row, evidence.get(row["id"], ()), doubts.get(row["sha256"])))
-            for row in rows
-        ]
+        with self._guarded():
+            return read_artifacts(self._conn, condition, values, order=order, doubts=self._doubts())
 
     def _doubts(self) -> dict[str, str]:
         """Return what was read by range against contents within the last day, by their digest."""
@@ -262,30 +249,22 @@ class Catalog:
             "AND strftime('%Y-%m-%dT%H:%M:%SZ', 'now')"
         )
 
-    def _evidence(self, rows: Sequence[sqlite3.Row]) -> dict[int, list[Evidence]]:
-        found: dict[int, list[Evidence]] = defaultdict(list)
-        for part in _chunks([row["id"] for row in rows]):
-            marks = ",".join("?" * len(part))
-            for row in self._rows(
-                "SELECT artifact_id AS id, attribute, value, origin, place, seen FROM evidence "  # noqa: S608
-                f"WHERE artifact_id IN ({marks}) "
-                "UNION ALL SELECT a.id, e.attribute, e.value, e.origin, e.place, e.seen "
-                "FROM artifacts a JOIN evidence e ON e.sha256 = a.sha256 "
-                f"WHERE a.id IN ({marks})",
-                [*part, *part],
-            ):
-                item = observed(row)
-                if item is not None:
-                    found[row["id"]].append(item)
-        return found
-
     def _count(self, table: str) -> int:
-        return int(self._rows(f"SELECT count(*) AS n FROM {table}")[0]["n"])  # noqa: S608
+        return int(self.rows(f"SELECT count(*) AS n FROM {table}")[0]["n"])  # noqa: S608
 
     def _pairs(self, sql: str) -> dict[str, Any]:
-        return {row[0]: row[1] for row in self._rows(sql)}
+        return {row[0]: row[1] for row in self.rows(sql)}
 
-    def _rows(self, sql: str, values: Sequence[Any] = ()) -> list[sqlite3.Row]:
+    def define(self, name: str, arguments: int, function: Callable[..., Any]) -> None:
+        """Let statements call a function, which always gives the same for the same."""
+        self._conn.create_function(name, arguments, function, deterministic=True)
+
+    def rows(self, sql: str, values: Sequence[Any] = ()) -> list[sqlite3.Row]:
+        """Return what a statement of this package reads.
+
+        Raises:
+            IntegrityError: the database cannot be read.
+        """
         with self._guarded():
             return self._conn.execute(sql, values).fetchall()
 
@@ -308,9 +287,49 @@ def _day(moment: str) -> datetime | None:
         return None
 
 
-def split_words(text: str) -> str:
-    """Part letters from digits, so that ``qwen 2.5`` finds ``Qwen2.5``."""
-    return re.sub(r"(?<=[a-z])(?=\d)|(?<=\d)(?=[a-z])", " ", text.lower())
+def read_artifacts(
+    conn: sqlite3.Connection,
+    condition: str,
+    values: Sequence[Any],
+    *,
+    order: str = "id",
+    doubts: Mapping[str, str] | None = None,
+) -> list[tuple[int, Artifact]]:
+    """Return artifacts with all their evidence, each with its row number.
+
+    The condition and the order are ours, never a user's. ``doubts`` are reasons against contents.
+
+    Raises:
+        sqlite3.DatabaseError: the database cannot be read.
+    """
+    rows = conn.execute(
+        f"SELECT * FROM artifacts WHERE {condition} ORDER BY {order}",  # noqa: S608
+        values,
+    ).fetchall()
+    evidence = _evidence(conn, [row["id"] for row in rows])
+    against = doubts or {}
+    return [
+        (int(row["id"]), _artifact(row, evidence.get(row["id"], ()), against.get(row["sha256"])))
+        for row in rows
+    ]
+
+
+def _evidence(conn: sqlite3.Connection, ids: Sequence[int]) -> dict[int, list[Evidence]]:
+    found: dict[int, list[Evidence]] = defaultdict(list)
+    for part in _chunks(ids):
+        marks = ",".join("?" * len(part))
+        for row in conn.execute(
+            "SELECT artifact_id AS id, attribute, value, origin, place, seen FROM evidence "  # noqa: S608
+            f"WHERE artifact_id IN ({marks}) "
+            "UNION ALL SELECT a.id, e.attribute, e.value, e.origin, e.place, e.seen "
+            "FROM artifacts a JOIN evidence e ON e.sha256 = a.sha256 "
+            f"WHERE a.id IN ({marks})",
+            [*part, *part],
+        ):
+            item = observed(row)
+            if item is not None:
+                found[row["id"]].append(item)
+    return found
 
 
 def _artifact(row: sqlite3.Row, evidence: Iterable[Evidence], doubt: str | None) -> Artifact:

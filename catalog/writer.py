@@ -17,12 +17,11 @@ from rkfetch.registry.errors import RkfetchError, UsageError
 from rkfetch.registry.model import (
     Availability,
     Origin,
-    settle,
 )
 
 from . import border
-from .database import observed, split_words
 from .files import catalog_path, open_file
+from .index import refresh
 from .schema import writing
 
 if TYPE_CHECKING:
@@ -61,6 +60,16 @@ class Repository:
     downloads: int | None = None
     likes: int | None = None
     tags: tuple[str, ...] = ()
+    licence: str | None = None
+    """As the source writes it: ``apache-2.0``, ``gemma``; otherwise what the tags say."""
+
+    @property
+    def known_licence(self) -> str | None:
+        """The licence, or that of a tag like ``license:apache-2.0``."""
+        if self.licence:
+            return self.licence.lower()
+        tagged = (tag.partition("license:") for tag in self.tags)
+        return next((rest.lower() for before, _, rest in tagged if rest and not before), None)
 
 
 def now() -> str:
@@ -152,7 +161,7 @@ class Writer:
                     },
                     pk=("artifact_id", "role", "repo", "path"),
                 )
-            self._refresh([row_id])
+            refresh(self._conn, [row_id])
         return row_id
 
     def record_evidence(self, artifact: Artifact, evidence: Iterable[Evidence]) -> None:
@@ -165,7 +174,7 @@ class Writer:
         with self.transaction():
             row_id = self._row_of(artifact) or self.record_artifact(artifact, seen=now())
             self._observe(row_id, artifact.sha256, evidence)
-            self._refresh(self._holders(row_id, artifact.sha256))
+            refresh(self._conn, self._holders(row_id, artifact.sha256))
 
     def reject(self, artifact: Artifact, reason: str, evidence: Iterable[Evidence] = ()) -> None:
         """Mark an artifact so that it is never offered again, with the reason as its note."""
@@ -234,10 +243,12 @@ class Writer:
         with self.transaction():
             self._conn.execute(
                 "INSERT INTO repositories (source, repo, sha, modified, listed, gated, downloads, "
-                "likes, tags) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (source, repo) "
+                "likes, tags, licence) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) "
+                "ON CONFLICT (source, repo) "
                 "DO UPDATE SET repo = excluded.repo, sha = excluded.sha, "
                 "modified = excluded.modified, listed = excluded.listed, gated = excluded.gated, "
-                "downloads = excluded.downloads, likes = excluded.likes, tags = excluded.tags",
+                "downloads = excluded.downloads, likes = excluded.likes, tags = excluded.tags, "
+                "licence = excluded.licence",
                 (
                     repository.source,
                     repository.repo,
@@ -248,6 +259,7 @@ class Writer:
                     repository.downloads,
                     repository.likes,
                     json.dumps(repository.tags),
+                    border.text(repository.known_licence),
                 ),
             )
 
@@ -398,33 +410,6 @@ class Writer:
             (row_id, sha256, *(origin.value for origin in READ)),
         )
         return fresh
-
-    def _refresh(self, ids: Iterable[int]) -> None:
-        """Bring what is derived from evidence up to date: the model, and the search index."""
-        for row_id in ids:
-            row = self._conn.execute("SELECT * FROM artifacts WHERE id = ?", (row_id,)).fetchone()
-            model = self._model(row_id, row["sha256"])
-            self._conn.execute("UPDATE artifacts SET model = ? WHERE id = ?", (model, row_id))
-            self._conn.execute("DELETE FROM names WHERE rowid = ?", (row_id,))
-            self._conn.execute(
-                "INSERT INTO names (rowid, model, repo, path, words) VALUES (?, ?, ?, ?, ?)",
-                (
-                    row_id,
-                    model or "",
-                    row["repo"],
-                    row["path"],
-                    split_words(f"{model or ''} {row['repo']} {row['path']}"),
-                ),
-            )
-
-    def _model(self, row_id: int, sha256: str | None) -> str | None:
-        rows = self._conn.execute(
-            "SELECT * FROM evidence WHERE attribute = 'model' AND (artifact_id = ? OR sha256 = ?)",
-            (row_id, sha256),
-        )
-        settled = settle(item for item in map(observed, rows) if item is not None)
-        contenders = settled["model"].contenders if settled else ()
-        return contenders[0] if contenders else None
 
 
 def record_evidence(catalog: Catalog, artifact: Artifact, evidence: Iterable[Evidence]) -> None:

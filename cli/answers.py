@@ -54,7 +54,7 @@ def answer_json(answer: Answer, *, action: str, candidate: Candidate | None) -> 
             "level": candidate.verdict.level.value,
             "reasons": [reason_json(r) for r in candidate.verdict.reasons],
         }
-        value["memory"] = _memory_json(candidate)
+        value["memory"] = memory_json(candidate)
         value["alternatives"] = [
             {
                 **artifact_json(c.artifact),
@@ -128,7 +128,8 @@ def _rejected_json(candidate: Candidate) -> dict[str, Any]:
     }
 
 
-def _memory_json(candidate: Candidate) -> dict[str, Any] | None:
+def memory_json(candidate: Candidate) -> dict[str, Any] | None:
+    """Return what memory a build takes, and whether that was measured."""
     need = candidate.need
     if need is None:
         return None

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import shutil
 from datetime import datetime, timezone
-from itertools import groupby
 from typing import TYPE_CHECKING
 
 from rkfetch.registry.model import ATTRIBUTES, Availability
 
-from .output import answers_to_terminal, human_bytes, safe
+from .output import human_bytes, safe
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -17,71 +15,9 @@ if TYPE_CHECKING:
     from rkfetch.catalog.database import CatalogStatus, Companion
     from rkfetch.catalog.naming import Guess
     from rkfetch.catalog.update import Report
-    from rkfetch.registry.compat import Level
     from rkfetch.registry.model import Artifact, Attribute
 
-_STATES = {
-    Availability.MANUAL: "by hand",
-    Availability.UNNAMED: "files not listed yet",
-    Availability.GONE: "gone",
-    Availability.REJECTED: "rejected",
-}
 _SCHEMES = {"huggingface": "hf"}
-
-
-def result_lines(results: Sequence[tuple[Artifact, Level | None]]) -> Iterator[str]:
-    """List builds under their repositories, in the order of the first of each."""
-    rows = [(_place(artifact), _cells(artifact, level), artifact) for artifact, level in results]
-    if not rows:
-        return
-    titles = _TITLES[: len(rows[0][1])]
-    table = [titles, *(cells for _, cells, _ in rows)]
-    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
-    yield _row(titles, widths, "file")
-    order = {place: number for number, (place, _, _) in reversed(list(enumerate(rows)))}
-    rows.sort(key=lambda row: order[row[0]])
-    for place, group in groupby(rows, key=lambda row: row[0]):
-        yield place
-        for _, cells, artifact in group:
-            yield _row(cells, widths, _file_and_state(artifact))
-
-
-_TITLES = ["SoC", "quant", "toolkit", "size", "verdict"]
-
-
-def _row(cells: Sequence[str], widths: Sequence[int], name: str) -> str:
-    columns = "  ".join(text.ljust(width) for text, width in zip(cells, widths, strict=True))
-    row = f"  {columns}  "
-    return row + _fitting(name, len(row))
-
-
-def _place(artifact: Artifact) -> str:
-    place = safe(artifact.repo)
-    return place if artifact.source == "huggingface" else f"{artifact.source}: {place}"
-
-
-def _cells(artifact: Artifact, level: Level | None) -> list[str]:
-    return [
-        artifact.platform.value if artifact.platform else "?",
-        str(artifact.quant or "?"),
-        " or ".join(str(v) for v in artifact.toolkits) or "?",
-        human_bytes(artifact.size_bytes),
-        *([level.value] if level is not None else []),
-    ]
-
-
-def _file_and_state(artifact: Artifact) -> str:
-    state = _STATES.get(artifact.availability)
-    return f"{safe(artifact.path)} ({state})".strip() if state else safe(artifact.path)
-
-
-def _fitting(name: str, used: int) -> str:
-    """Cut the middle out of a name that a terminal would break; a pipe gets all of it."""
-    room = shutil.get_terminal_size().columns - used
-    if not answers_to_terminal() or len(name) <= room or room < 20:
-        return name
-    half = (room - 1) // 2
-    return f"{name[: room - 1 - half]}…{name[-half:]}"
 
 
 def artifact_lines(artifact: Artifact, companions: Sequence[Companion]) -> Iterator[str]:
