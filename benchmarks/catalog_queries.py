@@ -19,6 +19,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from lab.large_catalog import build
+from rkfetch.catalog.answer import answer
+from rkfetch.catalog.candidates import candidates
 from rkfetch.catalog.database import Catalog
 from rkfetch.catalog.files import OpenFile, connect
 from rkfetch.catalog.filters import Filters, Sizes, Toolkits
@@ -121,12 +123,15 @@ def resolving(catalog: Catalog) -> dict[str, Callable[[], object]]:
         "SELECT model, count(*) AS n FROM artifacts GROUP BY model ORDER BY n DESC"
     )
     picked = {"most": counted[0], "median": counted[len(counted) // 2], "fewest": counted[-1]}
+
+    def candidates_of(model: str) -> Callable[[], object]:
+        return lambda: candidates(catalog, [model], BOARD)
+
     return {
         "names of all models": catalog.models,
+        "qwen2.5-1.5b (names, candidates)": lambda: answer(catalog, "qwen2.5-1.5b", BOARD),
         **{
-            f"candidates of a model ({what}: {row['n']} builds)": (
-                lambda model=row["model"]: catalog.candidates([model])
-            )
+            f"candidates of a model ({what}: {row['n']} builds)": candidates_of(row["model"])
             for what, row in picked.items()
         },
     }
@@ -165,9 +170,8 @@ def run(path: Path, files: int, runs: int) -> Timed:
                 inside, whole, count = measure(timed, question, runs)
                 medians.append(inside)
                 print(f"{name:62.62} {inside:9.2f} {whole:9.2f} {count:10}")
-            print(
-                f"  {title}: median {statistics.median(medians):.2f} ms, worst {max(medians):.2f} ms"
-            )
+            median, worst = statistics.median(medians), max(medians)
+            print(f"  {title}: median {median:.2f} ms, worst {worst:.2f} ms")
         for sql, plan in list(timed.explain()):
             timed.plans[sql] = ("\n      ".join(plan), ())
     return timed

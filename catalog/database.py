@@ -108,13 +108,8 @@ class Catalog:
 
     def models(self) -> list[str]:
         """Return the plain names of all models that have rows, sorted."""
-        # From each name to the next by the index: a million builds are of few models.
-        rows = self.rows(
-            "WITH RECURSIVE each (model) AS (SELECT min(model) FROM artifacts UNION ALL "
-            "SELECT (SELECT min(model) FROM artifacts WHERE model > each.model) FROM each "
-            "WHERE each.model IS NOT NULL) SELECT model FROM each WHERE model IS NOT NULL"
-        )
-        return sorted((str(row["model"]) for row in rows), key=str.casefold)
+        rows = self.rows("SELECT name FROM models")
+        return sorted((str(row["name"]) for row in rows), key=str.casefold)
 
     def candidates(self, models: Sequence[str]) -> list[Artifact]:
         """Return every artifact of these models, whatever its state, always in the same order."""

@@ -9,11 +9,11 @@ import re
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from packaging.specifiers import InvalidSpecifier, SpecifierSet
-
 from rkfetch.registry.errors import UsageError
 
 if TYPE_CHECKING:
+    from packaging.specifiers import SpecifierSet
+
     from rkfetch.registry.model import Platform, Quant
     from rkfetch.registry.versions import Version
 
@@ -68,10 +68,10 @@ class Toolkits:
         Raises:
             UsageError: it is neither.
         """
+        from packaging.specifiers import InvalidSpecifier, SpecifierSet
+
+        bare = re.fullmatch(r"[\d.]+(?:b\d+)?|", text.strip())
         try:
-            if not text.strip():
-                raise InvalidSpecifier
-            bare = re.fullmatch(r"[\d.]+(?:b\d+)?", text.strip())
             return cls(text=text, specifiers=SpecifierSet(f"=={text}" if bare else text))
         except InvalidSpecifier:
             raise UsageError(

@@ -27,8 +27,8 @@ _BATCH = 500
 
 _TOOLKIT = "INSERT INTO toolkits (versions) VALUES (?) ON CONFLICT DO NOTHING"
 _BUILD = (
-    "INSERT INTO builds (id, artifact_id, platform, toolkits, quant, context, params_b, role, "
-    "vision, terms) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+    "INSERT INTO builds (id, artifact_id, model, platform, toolkits, quant, context, params_b, "
+    "role, vision, terms) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 )
 _WORD = "INSERT INTO words (word) VALUES (?) ON CONFLICT DO NOTHING"
 
@@ -40,10 +40,7 @@ def refresh(conn: sqlite3.Connection, ids: Sequence[int]) -> None:
         marks = ",".join("?" * len(part))
         conn.execute(f"DELETE FROM builds WHERE artifact_id IN ({marks})", part)  # noqa: S608
         found = read_artifacts(conn, f"id IN ({marks})", part)
-        conn.executemany(
-            "UPDATE artifacts SET model = ? WHERE id = ? AND model IS NOT ?",
-            [(name := _model(artifact), row_id, name) for row_id, artifact in found],
-        )
+        _name(conn, found)
         shown = [(i, a) for i, a in found if a.availability.value not in HIDDEN]
         toolkits = _toolkit_numbers(conn, {toolkit_text(a) for _, a in shown})
         rows = [_row(row_id, a, toolkits, _sees(conn, row_id, a)) for row_id, a in shown]
@@ -56,8 +53,26 @@ def rebuild(conn: sqlite3.Connection) -> None:
     """Make everything that is derived anew."""
     conn.execute("DELETE FROM builds")
     conn.execute("DELETE FROM words")
+    conn.execute("DELETE FROM models")
     for batch in _batches(conn):
         refresh(conn, batch)
+
+
+def _name(conn: sqlite3.Connection, found: Sequence[tuple[int, Artifact]]) -> None:
+    """Write down which models these artifacts are builds of, and which models there are."""
+    for row_id, artifact in found:
+        name = _model(artifact)
+        (before,) = conn.execute("SELECT model FROM artifacts WHERE id = ?", (row_id,)).fetchone()
+        if name is not None:
+            conn.execute("INSERT INTO models (name) VALUES (?) ON CONFLICT DO NOTHING", (name,))
+        if name == before:
+            continue
+        conn.execute("UPDATE artifacts SET model = ? WHERE id = ?", (name, row_id))
+        conn.execute(
+            "DELETE FROM models WHERE name = ?1 "
+            "AND NOT EXISTS (SELECT 1 FROM artifacts WHERE model = ?1)",
+            (before,),
+        )
 
 
 def _batches(conn: sqlite3.Connection) -> Iterator[list[int]]:
@@ -114,6 +129,7 @@ def _row(
     return (
         place,
         row_id,
+        _model(artifact),
         artifact.platform.value if artifact.platform else None,
         versions,
         str(artifact.quant) if artifact.quant else None,

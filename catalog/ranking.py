@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from rkfetch.registry.model import Target
     from rkfetch.registry.versions import Version
 
+    from .database import Catalog
     from .filters import Filters
     from .order import Span
 
@@ -155,7 +156,7 @@ class Ranking:
         others = [
             (self._tier(Level.INCOMPATIBLE, Fit.UNKNOWN, 0), order.platform_span(platform))
             for platform in Platform
-            if platform is not self._target.platform
+            if platform is not self._target.platform and self._filters.platform is None
         ]
         ordered = sorted([*tiers, *others], key=lambda item: (item[0], -item[1][0]))
         for tier, group in groupby(ordered, key=lambda item: item[0]):
@@ -216,6 +217,12 @@ def _known(name: str, *values: str | None) -> Attribute:
             if value is not None
         ),
     )
+
+
+def toolkits(catalog: Catalog) -> dict[int, str]:
+    """Return the toolkits of all builds by number, several in one text where sources disagree."""
+    rows = catalog.rows("SELECT id, versions FROM toolkits")
+    return {0: "", **{min(row["id"], order.MOST_TOOLKITS): row["versions"] for row in rows}}
 
 
 @lru_cache(maxsize=4096)

@@ -147,6 +147,7 @@ _SEARCH = (
     CREATE TABLE builds (
         id INTEGER PRIMARY KEY,
         artifact_id INTEGER NOT NULL UNIQUE REFERENCES artifacts (id) ON DELETE CASCADE,
+        model TEXT COLLATE NOCASE,
         platform TEXT,
         toolkits TEXT NOT NULL,
         quant TEXT,
@@ -157,6 +158,10 @@ _SEARCH = (
         terms TEXT NOT NULL
     ) STRICT
     """,
+    "CREATE INDEX builds_model ON builds (model)",
+    "CREATE TABLE models (name TEXT PRIMARY KEY COLLATE NOCASE) STRICT, WITHOUT ROWID",
+    "DROP INDEX artifacts_model",
+    "CREATE INDEX artifacts_model ON artifacts (model, availability)",
     # Which build has which words, and nothing more: neither places nor counts of words are read,
     # and without them half a million builds of one word are passed in milliseconds.
     """

@@ -18,7 +18,7 @@ from rkfetch.registry.resolve import resolve
 from . import order
 from .index import quant_term, uploader_term, vision_term
 from .measured import measured_memory
-from .ranking import Ranking, tokens_per_s
+from .ranking import Ranking, tokens_per_s, toolkits
 from .terms import query_terms
 
 if TYPE_CHECKING:
@@ -116,7 +116,7 @@ def _best_first(reader: _Reader, ranking: Ranking, limit: int) -> list[sqlite3.R
     """Read what fits best until there is enough; the rest is not looked at."""
     read: list[sqlite3.Row] = []
     window = max(_WINDOW, 2 * limit)
-    for tier, spans in ranking.tiers(reader.toolkits()):
+    for tier, spans in ranking.tiers(reader.toolkits):
         room = window
         for span in spans:
             found = reader.within(span, room)
@@ -173,16 +173,12 @@ class _Reader:
         self._catalog = catalog
         self._expression = match_expression(catalog, query.text, query.filters)
         self._number = "n.rowid" if self._expression else "b.id"
-        self._conditions, self._values = _conditions(query.filters, self.toolkits())
+        self.toolkits = toolkits(catalog)
+        self._conditions, self._values = _conditions(query.filters, self.toolkits)
         wanted = query.filters.platform
         self._spans = (
             [order.platform_span(None), order.platform_span(wanted)] if wanted else [order.whole()]
         )
-
-    def toolkits(self) -> dict[int, str]:
-        """Return the toolkits of all builds, several in one text where sources disagree."""
-        rows = self._catalog.rows("SELECT id, versions FROM toolkits")
-        return {0: "", **{min(row["id"], order.MOST_TOOLKITS): row["versions"] for row in rows}}
 
     def are_few(self) -> bool:
         """Tell whether all finds can be ranked."""
@@ -231,12 +227,12 @@ class _Reader:
         return source, [*values, *(n for span in spans for n in span), *self._values]
 
 
-def _conditions(filters: Filters, toolkits: dict[int, str]) -> tuple[list[str], list[Any]]:
+def _conditions(filters: Filters, known: dict[int, str]) -> tuple[list[str], list[Any]]:
     """Translate the filters that the index has no words for; unknown values pass."""
     conditions: list[str] = []
     values: list[Any] = []
     if filters.toolkit is not None:
-        wanted = [text for text in toolkits.values() if filters.toolkit.may_be(text)]
+        wanted = [text for text in known.values() if filters.toolkit.may_be(text)]
         conditions.append(f"b.toolkits IN ({','.join('?' * len(wanted))})")
         values += wanted
     if filters.context is not None:

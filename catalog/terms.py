@@ -13,6 +13,7 @@ import unicodedata
 from functools import lru_cache
 
 _SIGNS = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af"
+_SIGN = re.compile(f"[{_SIGNS}]")
 _TOKEN = re.compile(rf"[{_SIGNS}]+|(?:(?![{_SIGNS}])[^\W_]|(?<=\d)\.(?=\d))+")
 _WHOLE = re.compile(r"rk\d{4}s?|rv\d{4}b?|w\d+a\d+|[a-z]\d+[a-z]?")
 """What is never parted: SoCs, quantisations, and one letter with digits (``r1``, ``e2b``)."""
@@ -60,7 +61,7 @@ def _tokens(text: str) -> list[str]:
 
 
 def _is_signs(token: str) -> bool:
-    return re.match(f"[{_SIGNS}]", token) is not None
+    return _SIGN.match(token) is not None
 
 
 def _pairs(token: str) -> list[str]:

@@ -46,6 +46,7 @@ def answer_json(answer: Answer, *, action: str, candidate: Candidate | None) -> 
     value["model"] = answer.model
     value["action"] = action
     value["rejected"] = [_rejected_json(c) for c in answer.resolution.refused]
+    value["left_out"] = answer.left_out
     value["notes"] = [reason_json(n) for n in answer.resolution.notes]
     if candidate is not None:
         value["artifact"] = artifact_json(candidate.artifact)
@@ -257,6 +258,13 @@ def explain_lines(answer: Answer) -> Iterator[str]:
         yield ""
         yield "Not used, nearest first:" if resolution.ranked else "None may be used:"
         yield from _refused_lines(resolution.refused)
+    if answer.left_out:
+        yield ""
+        yield from wrapped(
+            f"{answer.left_out} more builds fit no better, and were not judged: `rkfetch search` "
+            "finds them",
+            lead="note: ",
+        )
     if answer.unread:
         yield ""
         yield from wrapped(answer.unread, lead="note: ")

@@ -276,6 +276,8 @@ def nothing_lines(query: Query, nothing: Nothing) -> Iterator[str]:
 
 
 def _count(matches: int | None) -> str:
+    from rkfetch.catalog.search import FEW
+
     if matches is None:
         return f"over {FEW} builds"
     return f"{matches} build" + ("" if matches == 1 else "s")

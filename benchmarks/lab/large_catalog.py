@@ -138,7 +138,8 @@ def _files(random_: random.Random, files: int) -> Iterator[dict[str, Any]]:
         model, params = line[int(len(line) * random_.random() ** 3)]
         owner = uploaders[int(len(uploaders) * random_.random() ** 2)]
         toolkit = random_.choice(_TOOLKITS)
-        repo = f"{owner}/{model}{random_.choice(('-RKLLM', f'-RKLLM-v{toolkit}', '-rk3576', '_rkllm'))}"
+        ending = random_.choice(("-RKLLM", f"-RKLLM-v{toolkit}", "-rk3576", "_rkllm"))
+        repo = f"{owner}/{model}{ending}"
         if random_.random() < 0.3:
             repo += f"-{_word(random_)}"
         day = _DAY.format(random_.randint(1, 11), random_.randint(1, 28))
@@ -155,7 +156,7 @@ def _files(random_: random.Random, files: int) -> Iterator[dict[str, Any]]:
             sha256 = random_.randbytes(32).hex()
             bits = 4 if quant.startswith("w4") else 16 if quant == "fp16" else 8
             size = int(params * 1e9 * (bits / 8 * 1.15 + 0.15))
-            evidence = [
+            evidence: list[tuple[int | None, str | None, str, str, str, str]] = [
                 (number, None, "model", model, "file-name", path),
                 (number, None, "params_b", f"{params:g}", "file-name", path),
             ]
