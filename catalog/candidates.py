@@ -1,8 +1,8 @@
 """Which builds of a model are judged for a board: all, or of very many those that can fit best.
 
-Half a second for each thousand is what reading and judging builds costs on a board. So of a model
-that has thousands only the best are read, in the order of the index, and of the rest so many that a
-refusal can say why. How many were left out is told.
+Of a model that has thousands, reading and judging every build would take seconds. So the best are
+read, in the order of the index, and of the rest so many that a refusal can say why. How many were
+left out is told.
 """
 
 from __future__ import annotations
@@ -11,11 +11,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from rkfetch.registry.model import Platform
-
-from .filters import Filters
-from .index import HIDDEN
-from .order import platform_span
-from .ranking import Ranking, toolkits
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -59,6 +54,9 @@ def candidates(catalog: Catalog, models: Sequence[str], target: Target) -> Candi
 
 def _best_first(catalog: Catalog, models: Sequence[str], target: Target) -> Iterator[int]:
     """Read builds for the SoC, first those with the quantisation and context that are wanted."""
+    from .filters import Filters
+    from .ranking import Ranking, toolkits
+
     wanted = [("b.quant = ?", str(target.quant))] if target.quant else []
     if target.context is not None:
         wanted.append(("(b.context IS NULL OR b.context >= ?)", str(target.context)))
@@ -86,6 +84,9 @@ def _within(
 
 
 def _examples(catalog: Catalog, models: Sequence[str], target: Target) -> Iterator[int]:
+    from .index import HIDDEN
+    from .order import platform_span
+
     for model in models:
         for platform in Platform:
             rows = catalog.rows(

@@ -40,8 +40,10 @@ if TYPE_CHECKING:
     from .filters import Filters
     from .order import Span
 
-Tier = tuple[bool, int, int, int]
+Tier = tuple[int, int, int, int]
 """Refused, verdict, fit in memory, strength of evidence: the first parts of every key."""
+
+_USABLE, _REFUSED, _OTHER_CHIP = range(3)
 
 _FITS = (Fit.FITS, Fit.UNKNOWN, Fit.TIGHT, Fit.TOO_LARGE)
 _HEAVY_BYTES = 1 << 30
@@ -97,7 +99,7 @@ class Ranking:
         quant = Quant.read(row["quant"] or "")
         family = quant.family if quant else ""
         return (
-            *self._tier(level, how, order.strength_of(row["number"]), usable=_is_usable(row)),
+            *self._tier(level, how, order.strength_of(row["number"]), least=self._refusal(row)),
             -closeness(self._asked, row["model"]),
             preferred.index(family) if family in preferred else len(preferred),
             not row["curated"],
@@ -107,9 +109,16 @@ class Ranking:
             row["number"],
         )
 
-    def _tier(self, level: Level, how: Fit, strength: int, *, usable: bool = True) -> Tier:
-        refused = level is Level.INCOMPATIBLE or how is Fit.TOO_LARGE or not usable
-        return refused, level.rank, _FITS.index(how), strength
+    def _tier(self, level: Level, how: Fit, strength: int, *, least: int = _USABLE) -> Tier:
+        refused = level is Level.INCOMPATIBLE or how is Fit.TOO_LARGE
+        return max(least, int(refused)), level.rank, _FITS.index(how), strength
+
+    def _refusal(self, row: sqlite3.Row) -> int:
+        """Tell what refuses a build, whatever runtime and memory are."""
+        if row["platform"] not in {None, self._target.platform.value}:
+            return _OTHER_CHIP
+        listed = row["availability"] == Availability.LISTED.value
+        return _USABLE if listed and row["role"] not in NO_MODELS else _REFUSED
 
     def _level(self, row: sqlite3.Row, platform: Platform | None = None) -> Level:
         """Return the verdict, which few of the facts decide; so it is soon known for all."""
@@ -154,7 +163,7 @@ class Ranking:
             for strength in order.STRENGTHS
         ]
         others = [
-            (self._tier(Level.INCOMPATIBLE, Fit.UNKNOWN, 0), order.platform_span(platform))
+            ((_OTHER_CHIP, Level.INCOMPATIBLE.rank, 0, 0), order.platform_span(platform))
             for platform in Platform
             if platform is not self._target.platform and self._filters.platform is None
         ]
@@ -185,10 +194,6 @@ class Ranking:
 @lru_cache(maxsize=4096)
 def _has_risks(runtime: Version, model: str | None) -> bool:
     return bool(runtime_risks(runtime, model))
-
-
-def _is_usable(row: sqlite3.Row) -> bool:
-    return row["availability"] == Availability.LISTED.value and row["role"] not in NO_MODELS
 
 
 def _artifact(row: sqlite3.Row) -> Artifact:

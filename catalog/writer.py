@@ -21,7 +21,6 @@ from rkfetch.registry.model import (
 
 from . import border
 from .files import catalog_path, open_file
-from .index import refresh
 from .schema import writing
 
 if TYPE_CHECKING:
@@ -161,7 +160,7 @@ class Writer:
                     },
                     pk=("artifact_id", "role", "repo", "path"),
                 )
-            refresh(self._conn, [row_id])
+            self._refresh([row_id])
         return row_id
 
     def record_evidence(self, artifact: Artifact, evidence: Iterable[Evidence]) -> None:
@@ -174,7 +173,7 @@ class Writer:
         with self.transaction():
             row_id = self._row_of(artifact) or self.record_artifact(artifact, seen=now())
             self._observe(row_id, artifact.sha256, evidence)
-            refresh(self._conn, self._holders(row_id, artifact.sha256))
+            self._refresh(self._holders(row_id, artifact.sha256))
 
     def reject(self, artifact: Artifact, reason: str, evidence: Iterable[Evidence] = ()) -> None:
         """Mark an artifact so that it is never offered again, with the reason as its note."""
@@ -410,6 +409,13 @@ class Writer:
             (row_id, sha256, *(origin.value for origin in READ)),
         )
         return fresh
+
+    def _refresh(self, ids: Sequence[int]) -> None:
+        """Bring what is derived from evidence up to date: the model, and the search index."""
+        # Resolving imports this module for its words, and needs no index.
+        from .index import refresh
+
+        refresh(self._conn, ids)
 
 
 def record_evidence(catalog: Catalog, artifact: Artifact, evidence: Iterable[Evidence]) -> None:

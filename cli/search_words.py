@@ -73,7 +73,10 @@ def result_lines(hits: Sequence[Hit], target: Target) -> Iterator[str]:
             for hit in of_repo:
                 yield from _build_lines(hit, cells[id(hit)], widths, columns)
     legend = [
-        text for mark, text in _LEGEND.items() if any(mark in "".join(r.values()) for r in rows)
+        line
+        for mark, text in _LEGEND.items()
+        if mark in shown
+        for line in wrapped(text, columns=columns)
     ]
     yield from ["", *legend] if legend or notes else []
     yield from notes.lines(columns)
