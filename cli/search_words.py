@@ -72,6 +72,7 @@ def result_lines(hits: Sequence[Hit], target: Target) -> Iterator[str]:
             yield _repository_line(of_repo[0], columns)
             for hit in of_repo:
                 yield from _build_lines(hit, cells[id(hit)], widths, columns)
+    shown = {mark for mark in _LEGEND for row in rows if mark in "".join(row.values())}
     legend = [
         line
         for mark, text in _LEGEND.items()

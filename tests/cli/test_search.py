@@ -78,11 +78,9 @@ def test_no_line_is_wider_than_the_terminal(
     record("alice/通义千问2.5-7B-Instruct-很长很长很长的名字", "通义/" + "千问" * 60 + ".rkllm",
            model="Qwen2.5-7B-Instruct-通义千问", platform="rk3576", toolkit="1.2.3")  # fmt: skip
     _, out, _ = rkfetch("search", *words, "--all", *ON_BOARD[:4])
-    addresses = ("https://",)
-    assert [
-        x for x in out.splitlines() if width(x) > columns and x.split()[0][:8] not in addresses
-    ] == []
-    assert "verdict" in out.splitlines()[0]
+    lines = [line for line in out.splitlines() if "https://" not in line]
+    assert [line for line in lines if width(line) > columns] == []
+    assert "verdict" in lines[0]
 
 
 def test_what_does_not_fit_says_why(rkfetch: Rkfetch) -> None:
@@ -90,9 +88,7 @@ def test_what_does_not_fit_says_why(rkfetch: Rkfetch) -> None:
     assert "unknown [1][2]" in out
     assert "[2] DeepSeek-R1-Distill-Qwen answers garbage on runtime 1.2.3;" in out
     assert "    https://github.com/airockchip/rknn-llm/issues/424\n" in out
-    _, out, _ = rkfetch(
-        "search", "qwen3", "4b", "hanzohuang", "--sysroot", "/nowhere-else" * 0 + "/"
-    )
+    _, out, _ = rkfetch("search", "qwen3", "4b", "hanzohuang")
     assert "other SoC" in out
 
 
@@ -103,8 +99,7 @@ def test_on_a_board_what_fits_comes_first_and_nothing_is_left_out(
     value = results(rkfetch, "qwen3", "hanzohuang", "--all", "--sysroot", str(board))
     assert (value["target"]["platform"], value["target"]["runtime"]) == ("rk3576", "1.2.3")
     assert value["filters"] == dict.fromkeys(value["filters"])
-    refused = [r["refused"] and r["refused"]["reason"] if "reason" in (r["refused"] or {}) else
-               r["refused"] and r["refused"]["rule"] for r in value["results"]]  # fmt: skip
+    refused = [r["refused"] and r["refused"]["rule"] for r in value["results"]]
     assert refused[0] is None
     assert refused[-1] == "platform"
     assert "memory" in refused
@@ -132,7 +127,7 @@ def test_what_is_promised_of_a_result(rkfetch: Rkfetch) -> None:
     ]
     assert result["verdict"]["level"] == "exact"
     assert result["memory"]["measured"] is True
-    assert result["unknown"] == ["memory_bytes"] * 0
+    assert result["unknown"] == []
     assert value["nothing"] is None
     assert value["matches"] > 1
 
@@ -143,7 +138,10 @@ def test_search_leaves_out_what_a_runtime_refuses(rkfetch: Rkfetch) -> None:
     assert results(rkfetch, *words, "--runtime", "1.2.3")["matches"] == 0
 
 
-def test_a_search_that_found_nothing_says_what_stood_in_the_way(rkfetch: Rkfetch) -> None:
+def test_a_search_that_found_nothing_says_what_stood_in_the_way(
+    rkfetch: Rkfetch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
     code, out, err = rkfetch("search", "minicpm4", "--runtime", "1.2.3")
     assert (code, out) == (0, "")
     assert err.splitlines()[:3] == [
