@@ -19,7 +19,7 @@ from . import order
 from .index import quant_term, uploader_term, vision_term
 from .measured import measured_memory
 from .ranking import Ranking, tokens_per_s, toolkits
-from .terms import query_terms
+from .terms import document_terms, query_terms
 
 if TYPE_CHECKING:
     import sqlite3
@@ -90,7 +90,7 @@ def search(catalog: Catalog, query: Query, *, limit: int | None = 20) -> Found:
     the last letters of each may be missing. What is gone or was rejected is not found. ``limit`` is
     None for all.
     """
-    ranking = Ranking(query.target, query.filters, frozenset(query_terms(query.text)))
+    ranking = Ranking(query.target, query.filters, frozenset(document_terms(query.text)))
     reader = _Reader(catalog, query)
     matches: int | None = None
     if query.sort != "fit":
@@ -269,13 +269,14 @@ def expansions(catalog: Catalog, term: str) -> list[str]:
     A prefix in FTS5's own notation would have it read every build of every such word before it
     gives the first.
     """
-    if term[0].isdigit():
-        return [term, f"{term}b"] if "." in term and term[-1].isdigit() else [term]
-    if len(term) < 3:
+    if term[-1].isdigit():
+        return [term, f"{term}b"] if "." in term and term[0].isdigit() else [term]
+    if len(term) < 3 or term[0].isdigit():
         return [term]
+    # Behind the digits: a name that goes on with a number has the letters as a word, too.
     longer = catalog.rows(
         "SELECT word FROM words WHERE word > ? AND word < ? LIMIT ?",
-        (term, term + chr(0x10FFFF), _MOST_EXPANSIONS),
+        (term + ":", term + chr(0x10FFFF), _MOST_EXPANSIONS),
     )
     return [term, *(row["word"] for row in longer)]
 

@@ -1,9 +1,10 @@
 """Which words a name consists of, and which of them a person's words mean.
 
 Both sides are taken apart the same way: letters and digits apart (``Qwen2.5`` is ``qwen`` and
-``2.5``), but a size, a SoC and a quantisation stay whole (``1.5b``, ``rk3576``, ``w4a16``).
-Chinese, Japanese and Korean, which are written without spaces, are indexed by single signs and by
-pairs.
+``2.5``), but a size, a SoC and a quantisation stay whole (``1.5b``, ``rk3576``, ``w4a16``). A
+number is also kept with the letters before it, so that ``qwen3`` does not find a Qwen2.5 whose
+uploader has a 3 in his name. Chinese, Japanese and Korean, which are written without spaces, are indexed by
+single signs and by pairs.
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ _TOKEN = re.compile(rf"[{_SIGNS}]+|(?:(?![{_SIGNS}])[^\W_]|(?<=\d)\.(?=\d))+")
 _WHOLE = re.compile(r"rk\d{4}s?|rv\d{4}b?|w\d+a\d+|[a-z]\d+[a-z]?")
 """What is never parted: SoCs, quantisations, and one letter with digits (``r1``, ``e2b``)."""
 _PART = re.compile(r"\d+(?:\.\d+)*(?:[a-z](?![a-z0-9]))?|[^\W\d_]+|\d+")
+_NUMBER = re.compile(r"\d+(?:\.\d+)*")
+_LETTERS = re.compile(r"[^\W\d_]{2,}")
 _UNDERSCORED = re.compile(r"(?<=\d)_(?=\d)")
 _VERSION = re.compile(r"v(?=\d+\.\d+\.\d+)")
 _EMPTY = frozenset({"rkllm"})
@@ -35,8 +38,11 @@ def document_terms(text: str) -> list[str]:
     for token in _tokens(text):
         if _is_signs(token):
             terms += [*token, *_pairs(token)]
-        else:
-            terms += _parts(token)
+            continue
+        for part in _parts(token):
+            if terms and _NUMBER.fullmatch(part) and _LETTERS.fullmatch(terms[-1]):
+                terms.append(terms[-1] + part)
+            terms.append(part)
     return _few(terms)
 
 
@@ -46,8 +52,14 @@ def query_terms(text: str) -> list[str]:
     for token in _tokens(text):
         if _is_signs(token):
             terms += _pairs(token) or [token]
-        else:
-            terms += _parts(token)
+            continue
+        asked: list[str] = []
+        for part in _parts(token):
+            if asked and _NUMBER.fullmatch(part) and _LETTERS.fullmatch(asked[-1]):
+                asked[-1] += part
+            else:
+                asked.append(part)
+        terms += asked
     return _few(terms)
 
 

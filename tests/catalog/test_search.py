@@ -333,9 +333,9 @@ def nothing(catalog: Catalog, text: str, **filters: Any) -> Any:
         ("qwne 1.5b", "qwen 1.5b"),
         ("wqen", "qwen"),
         ("deepsek r1", "deepseek r1"),
-        ("qwen25", "qwen 2.5"),
-        ("hanzohunag qwen3", "hanzohuang qwen 3"),
-        ("llama32", "llama 3.2"),
+        ("qwen25", "qwen2.5"),
+        ("hanzohunag qwen3", "hanzohuang qwen3"),
+        ("llama32", "llama3.2"),
     ],
 )
 def test_misspelt_words_are_recognised(catalog: Catalog, typed: str, meant: str) -> None:

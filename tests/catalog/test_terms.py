@@ -41,6 +41,7 @@ def test_a_name_has_all_words_of_what_is_typed(typed: str, name: str) -> None:
     [
         ("qwen2.5", "Qwen2-0.5B"),
         ("7b", "Qwen2.5-1.7B"),
+        ("qwen3", "3ib0n/Qwen2.5-7B-Instruct"),
         ("w4a16", "Qwen3-4B_W8A8_RK3576.rkllm"),
         ("问千", "通义千问"),
         ("义问", "通义千问"),
