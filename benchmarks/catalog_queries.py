@@ -115,6 +115,12 @@ def slow_questions(catalog: Catalog) -> dict[str, Callable[[], object]]:
     return {
         "qwen --sort downloads": lambda: search(catalog, query, limit=20),
         "qwne 1.5b: what was meant?": lambda: why_nothing(catalog, wrong),
+        "instead: FTS5's own prefix, qwen*": lambda: catalog.rows(
+            "SELECT rowid FROM names WHERE names MATCH 'qwen*' LIMIT 20"
+        ),
+        "instead: FTS5's own ranking, bm25": lambda: catalog.rows(
+            "SELECT rowid FROM names WHERE names MATCH 'qwen' ORDER BY rank LIMIT 20"
+        ),
     }
 
 

@@ -13,7 +13,7 @@ from rkfetch.registry.resolve import strength
 
 from .database import read_artifacts
 from .families import read_model
-from .order import MOST_TOOLKITS, number, toolkit_text, weight
+from .order import number, toolkit_text, weight
 from .terms import document_terms
 
 if TYPE_CHECKING:
@@ -98,7 +98,7 @@ def _toolkit_numbers(conn: sqlite3.Connection, texts: set[str]) -> dict[str, int
     numbers = {"": 0}
     for text in texts:
         row = conn.execute("SELECT id FROM toolkits WHERE versions = ?", (text,)).fetchone()
-        numbers[text] = min(int(row[0]), MOST_TOOLKITS)
+        numbers[text] = int(row[0])
     return numbers
 
 

@@ -156,7 +156,7 @@ class Ranking:
         tiers = [
             (self._tier(level, how, strength), order.span(platform, toolkit, strength, weights))
             for platform in (self._target.platform, None)
-            for toolkit, versions in toolkits.items()
+            for toolkit, versions in _told_apart(toolkits).items()
             if wanted is None or wanted.may_be(versions)
             for level in [self._level_of(platform, versions)]
             for how, weights in self._weights()
@@ -189,6 +189,12 @@ class Ranking:
             (Fit.UNKNOWN, (0, 0)),
             (Fit.TOO_LARGE, (bound + 1, order.HEAVIEST)),
         ]
+
+
+def _told_apart(toolkits: Mapping[int, str]) -> dict[int, str]:
+    """Leave those without a number of their own together, as unknown ones."""
+    own = {n: versions for n, versions in toolkits.items() if n < order.MOST_TOOLKITS}
+    return own if len(own) == len(toolkits) else {**own, order.MOST_TOOLKITS: ""}
 
 
 @lru_cache(maxsize=4096)
@@ -227,7 +233,7 @@ def _known(name: str, *values: str | None) -> Attribute:
 def toolkits(catalog: Catalog) -> dict[int, str]:
     """Return the toolkits of all builds by number, several in one text where sources disagree."""
     rows = catalog.rows("SELECT id, versions FROM toolkits")
-    return {0: "", **{min(row["id"], order.MOST_TOOLKITS): row["versions"] for row in rows}}
+    return {0: "", **{row["id"]: row["versions"] for row in rows}}
 
 
 @lru_cache(maxsize=4096)

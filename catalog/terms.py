@@ -3,8 +3,8 @@
 Both sides are taken apart the same way: letters and digits apart (``Qwen2.5`` is ``qwen`` and
 ``2.5``), but a size, a SoC and a quantisation stay whole (``1.5b``, ``rk3576``, ``w4a16``). A
 number is also kept with the letters before it, so that ``qwen3`` does not find a Qwen2.5 whose
-uploader has a 3 in his name. Chinese, Japanese and Korean, which are written without spaces, are indexed by
-single signs and by pairs.
+uploader has a 3 in his name. Chinese, Japanese and Korean, which are written without spaces, are
+indexed by single signs and by pairs.
 """
 
 from __future__ import annotations

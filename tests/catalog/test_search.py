@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from rkfetch.catalog import order
 from rkfetch.catalog import search as search_module
 from rkfetch.catalog.database import Catalog, Companion
 from rkfetch.catalog.filters import Filters, Sizes, Toolkits
@@ -197,6 +198,17 @@ def test_many_finds_give_the_same_as_all_ranked(
     tiers = [(h.candidate.verdict.level, h.candidate.fit) for h in some.hits]
     assert tiers == [(h.candidate.verdict.level, h.candidate.fit) for h in every.hits[:12]]
     assert {h.artifact.name for h in some.hits} <= {h.artifact.name for h in every.hits}
+
+
+def test_more_toolkits_than_have_numbers_are_still_found(
+    catalog: Catalog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(order, "MOST_TOOLKITS", 2)
+    versions = [f"1.9.{n}" for n in range(8)]
+    record(*(build(f"z/{v}", toolkit=v) for v in versions))
+    monkeypatch.setattr(search_module, "FEW", 3)
+    found = find(catalog, uploader="z", limit=20, toolkit=Toolkits.parse(">=1.9.5"))
+    assert {a.repo for a in artifacts(found)} == {f"z/{v}" for v in versions[5:]}
 
 
 def test_the_limit_holds_and_the_order_is_always_the_same(catalog: Catalog) -> None:

@@ -67,7 +67,7 @@ def test_any_text_finds_itself_and_is_bounded(text: str) -> None:
 
 
 def test_the_plain_model_is_closer_than_a_fine_tune() -> None:
-    asked = frozenset(query_terms("qwen3 4b"))
+    asked = frozenset(document_terms("qwen3 4b"))
     names = ["Qwen3-4B", "Qwen3-VL-4B-Instruct", "Qwen3-4B-abliterated-by-me", None]
     shares = [closeness(asked, name) for name in names]
     assert shares == sorted(shares, reverse=True)
