@@ -175,7 +175,7 @@ def search_command(
     else:
         for line in remark_lines(query, found):
             say(line)
-        for line in result_lines(found.hits, query.target):
+        for line in result_lines(found.hits, query.target, by_fit=query.sort == "fit"):
             emit(line)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import unicodedata
+from itertools import groupby
 from typing import TYPE_CHECKING
 
 from rkfetch.registry.compat import Level
@@ -55,11 +56,14 @@ class _Notes:
                 yield f"{' ' * len(lead)}{safe(source)}"
 
 
-def result_lines(hits: Sequence[Hit], target: Target) -> Iterator[str]:
-    """List builds under their models and repositories, in the order of the first of each."""
+def result_lines(hits: Sequence[Hit], target: Target, *, by_fit: bool) -> Iterator[str]:
+    """List builds under their models and repositories.
+
+    By fit, all of a model stand where its best does; any other order is kept as it is.
+    """
     columns = max(40, shutil.get_terminal_size((80, 24)).columns)
     notes = _Notes()
-    groups = _grouped(hits, lambda hit: hit.artifact.model or "")
+    groups = _grouped(hits, lambda hit: hit.artifact.model or "", together=by_fit)
     ordered = [hit for group in groups for of_repo in _by_place(group) for hit in of_repo]
     cells = {id(hit): _cells(hit, target, notes) for hit in ordered}
     rows = list(cells.values())
@@ -89,16 +93,16 @@ _LEGEND = {
 }
 
 
-def _grouped(hits: Sequence[Hit], key: Callable[[Hit], str]) -> list[list[Hit]]:
-    """Put together what has the same key, in the order of the first of each."""
-    groups: dict[str, list[Hit]] = {}
-    for hit in hits:
-        groups.setdefault(key(hit), []).append(hit)
-    return list(groups.values())
+def _grouped(hits: Sequence[Hit], key: Callable[[Hit], str], *, together: bool) -> list[list[Hit]]:
+    """Group what has the same key: all of it where the first is, or only what is adjacent."""
+    if together:
+        first = {key(hit): number for number, hit in reversed(list(enumerate(hits)))}
+        hits = sorted(hits, key=lambda hit: first[key(hit)])
+    return [list(group) for _, group in groupby(hits, key=key)]
 
 
 def _by_place(hits: Sequence[Hit]) -> list[list[Hit]]:
-    return _grouped(hits, lambda hit: _place(hit.artifact))
+    return _grouped(hits, lambda hit: _place(hit.artifact), together=True)
 
 
 def _place(artifact: Artifact) -> str:
@@ -122,13 +126,14 @@ def _build_lines(
 ) -> Iterator[str]:
     line = _row(row, widths)
     path = safe(hit.artifact.path)
-    shown = line.replace(row["verdict"], paint(row["verdict"], _colour(hit)), 1)
+    spare = widths["verdict"] - len(row["verdict"])
+    shown = line[: len(line) - widths["verdict"]] + paint(row["verdict"], _colour(hit))
     if not path:
-        yield shown.rstrip()
+        yield shown
     elif _width(line) + _GAP + _width(path) <= columns:
-        yield f"{shown}  {path}"
+        yield f"{shown}{' ' * (spare + _GAP)}{path}"
     else:
-        yield shown.rstrip()
+        yield shown
         yield paint(f"{' ' * (_INDENT + 2)}{_cut(path, columns - _INDENT - 2)}", "dim")
 
 

@@ -166,6 +166,23 @@ def test_search_says_what_was_meant(rkfetch: Rkfetch) -> None:
     assert results(rkfetch, "qwne 1.5b")["did_you_mean"][0] == "qwen 1.5b"
 
 
+def test_another_order_is_kept_also_where_a_model_comes_twice(rkfetch: Rkfetch) -> None:
+    with Writer.open() as writer:
+        for size, model in ((1, "Zebra-1B"), (2, "Okapi-1B"), (3, "Zebra-1B")):
+            said = Evidence(attribute="model", value=model, origin=Origin.CARD, place="card")
+            writer.record_artifact(
+                Artifact(
+                    source="huggingface", repo="z/all", path=f"{size}.rkllm", size_bytes=size,
+                    attributes=settle([said]),
+                )
+            )  # fmt: skip
+    models = ("Zebra-1B", "Okapi-1B")
+    _, out, _ = rkfetch("search", "--uploader", "z", "--sort", "size")
+    assert [line for line in out.splitlines() if line in models] == [*models, "Zebra-1B"]
+    _, out, _ = rkfetch("search", "--uploader", "z")
+    assert [line for line in out.splitlines() if line in models] == [*models]
+
+
 def test_search_says_that_there_is_more(rkfetch: Rkfetch) -> None:
     value = results(rkfetch, "qwen3", "--limit", "2")
     assert len(value["results"]) == 2
