@@ -41,12 +41,16 @@ def refresh(conn: sqlite3.Connection, ids: Sequence[int]) -> None:
         conn.execute(f"DELETE FROM builds WHERE artifact_id IN ({marks})", part)  # noqa: S608
         found = read_artifacts(conn, f"id IN ({marks})", part)
         _name(conn, found)
-        shown = [(i, a) for i, a in found if a.availability.value not in HIDDEN]
-        toolkits = _toolkit_numbers(conn, {toolkit_text(a) for _, a in shown})
-        rows = [_row(row_id, a, toolkits, _sees(conn, row_id, a)) for row_id, a in shown]
-        conn.executemany(_BUILD, rows)
-        words = {word for row in rows for word in str(row[-1]).split() if not word.startswith("=")}
-        conn.executemany(_WORD, [(word,) for word in sorted(words)])
+        add(conn, [(i, a) for i, a in found if a.availability.value not in HIDDEN])
+
+
+def add(conn: sqlite3.Connection, builds: Sequence[tuple[int, Artifact]]) -> None:
+    """Add builds, each with the row number of its artifact, which are not in the index."""
+    toolkits = _toolkit_numbers(conn, {toolkit_text(a) for _, a in builds})
+    rows = [_row(row_id, a, toolkits, _sees(conn, row_id, a)) for row_id, a in builds]
+    conn.executemany(_BUILD, rows)
+    words = {word for row in rows for word in str(row[-1]).split() if not word.startswith("=")}
+    conn.executemany(_WORD, [(word,) for word in sorted(words)])
 
 
 def rebuild(conn: sqlite3.Connection) -> None:

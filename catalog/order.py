@@ -79,4 +79,7 @@ def whole() -> Span:
 
 def toolkit_text(artifact: Artifact) -> str:
     """Write the toolkit versions that may have made a build: one, or several if disputed."""
+    attribute = artifact.attribute("toolkit")
+    if not attribute.disputed:
+        return attribute.value or ""
     return " ".join(str(version) for version in artifact.toolkits)

@@ -80,8 +80,9 @@ def _pairs(token: str) -> list[str]:
     return [token[i : i + 2] for i in range(len(token) - 1)]
 
 
-def _parts(token: str) -> list[str]:
-    return [token] if _WHOLE.fullmatch(token) else _PART.findall(token)
+@lru_cache(maxsize=1 << 14)
+def _parts(token: str) -> tuple[str, ...]:
+    return (token,) if _WHOLE.fullmatch(token) else tuple(_PART.findall(token))
 
 
 _TALK = frozenset({"instruct", "chat", "it"})

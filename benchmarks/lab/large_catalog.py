@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from rkfetch.catalog import index
 from rkfetch.catalog.files import create
 from rkfetch.catalog.snapshot import DATA
+from rkfetch.registry.model import Artifact, Evidence, Origin, settle
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -89,11 +90,13 @@ def build(path: Path, files: int, *, seed: int = 1) -> None:
         conn.execute("PRAGMA cache_size = -400000")
         conn.execute("BEGIN")
         repositories: dict[str, tuple[Any, ...]] = {}
+        models: set[str] = set()
         while batch := list(islice(rows, 20_000)):
             repositories.update({row["repo"]: row["repository"] for row in batch})
+            models |= {row["model"] for row in batch}
             conn.executemany(
-                "INSERT INTO artifacts (id, source, repo, path, revision, size_bytes, sha256, "
-                "availability, updated) VALUES (?, 'huggingface', ?, ?, ?, ?, ?, 'listed', ?)",
+                "INSERT INTO artifacts (id, source, repo, path, size_bytes, sha256, availability, "
+                "updated, model) VALUES (?, 'huggingface', ?, ?, ?, ?, 'listed', ?, ?)",
                 [row["artifact"] for row in batch],
             )
             conn.executemany(
@@ -101,16 +104,34 @@ def build(path: Path, files: int, *, seed: int = 1) -> None:
                 "VALUES (?, ?, ?, ?, ?, ?, '2026-11-01')",
                 [item for row in batch for item in row["evidence"]],
             )
+            # What reading all that again would give; that takes most of the time of a rebuild.
+            index.add(conn, [_artifact(row) for row in batch])
         conn.executemany(
             "INSERT INTO repositories (source, repo, listed, downloads, likes, licence) "
             "VALUES ('huggingface', ?, '2026-11-01', ?, ?, ?)",
             repositories.values(),
         )
-        index.rebuild(conn)
+        conn.executemany("INSERT INTO models (name) VALUES (?)", [(m,) for m in sorted(models)])
         conn.execute("INSERT INTO meta (key, value) VALUES ('snapshot', '2099-01-01')")
         conn.execute("COMMIT")
         conn.execute("INSERT INTO names (names) VALUES ('optimize')")
         conn.execute("PRAGMA journal_mode = WAL")
+
+
+def _artifact(row: dict[str, Any]) -> tuple[int, Artifact]:
+    number, repo, path, size, sha256, _, _ = row["artifact"]
+    evidence = [
+        Evidence(attribute=attribute, value=value, origin=Origin(origin), place=place)
+        for _, _, attribute, value, origin, place in row["evidence"]
+    ]
+    return number, Artifact(
+        source="huggingface",
+        repo=repo,
+        path=path,
+        size_bytes=size,
+        sha256=sha256,
+        attributes=settle(evidence),
+    )
 
 
 def _word(random_: random.Random) -> str:
@@ -175,7 +196,8 @@ def _files(random_: random.Random, files: int) -> Iterator[dict[str, Any]]:
             yield {
                 "repo": repo,
                 "repository": repository,
-                "artifact": (number, repo, path, None, size, sha256, day),
+                "artifact": (number, repo, path, size, sha256, day, model),
+                "model": model,
                 "evidence": evidence,
             }
 
