@@ -2,7 +2,8 @@
 
 Models, uploaders and patterns of names are those of ``catalog/data`` and of the families that
 rkfetch knows; a large catalog adds fine-tunes and uploaders with made-up names. Half of the builds
-are Qwen's, as today.
+are Qwen's, as today. The largest are made of copies of one, each with fine-tunes and uploaders of
+its own: SQLite makes those in minutes.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import json
 import random
 from contextlib import closing
+from functools import cache
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +21,7 @@ from rkfetch.catalog.snapshot import DATA
 from rkfetch.registry.model import Artifact, Evidence, Origin, settle
 
 if TYPE_CHECKING:
+    import sqlite3
     from collections.abc import Iterator
     from pathlib import Path
 
@@ -77,12 +80,17 @@ _QUANTS = {
     "rv1126b": ("w4a16", "w8a8"),
 }
 _LICENCES = ("apache-2.0", "mit", "other", "llama3.2", "gemma", None)
+_COPIES = ("bravo", "delta", "echo", "golf", "hotel", "india", "kilo", "lima", "mike")
+_LARGEST = 100_000
+"""Files up to which a catalog has no copies in it."""
 _DAY = "2026-{:02d}-{:02d}T08:00:00Z"
 
 
 def build(path: Path, files: int, *, seed: int = 1) -> None:
     """Write a catalog of so many files to ``path``, which must not exist."""
-    rows = _files(random.Random(seed), files)
+    copies = _COPIES if files >= _LARGEST * (len(_COPIES) + 1) else ()
+    base = files // (len(copies) + 1)
+    rows = _files(random.Random(seed), base)
     with closing(create(path)) as conn:
         conn.execute("PRAGMA foreign_keys = OFF")
         conn.execute("PRAGMA journal_mode = OFF")
@@ -112,10 +120,58 @@ def build(path: Path, files: int, *, seed: int = 1) -> None:
             repositories.values(),
         )
         conn.executemany("INSERT INTO models (name) VALUES (?)", [(m,) for m in sorted(models)])
+        for number, name in enumerate(copies, start=1):
+            _copy(conn, number * base, name)
         conn.execute("INSERT INTO meta (key, value) VALUES ('snapshot', '2099-01-01')")
         conn.execute("COMMIT")
         conn.execute("INSERT INTO names (names) VALUES ('optimize')")
         conn.execute("PRAGMA journal_mode = WAL")
+
+
+def _copy(conn: sqlite3.Connection, offset: int, name: str) -> None:
+    """Add the first builds once more, of other uploaders, and fine-tunes by another name."""
+    model = f"iif({{0}} IN (SELECT model FROM published), {{0}}, {{0}} || '-{name}')"
+    sha256 = f"'{offset // 1000:04d}' || substr(sha256, 5)"
+    conn.execute("CREATE TEMP TABLE IF NOT EXISTS published (model TEXT PRIMARY KEY)")
+    known = [(model,) for model, _ in _published()]
+    conn.executemany("INSERT INTO published VALUES (?) ON CONFLICT DO NOTHING", known)
+    first = _first(conn)
+    conn.execute(
+        "INSERT INTO artifacts (id, source, repo, path, size_bytes, sha256, availability, updated, "
+        f"model) SELECT id + {offset}, source, '{name}-' || repo, path, size_bytes, {sha256}, "
+        f"availability, updated, {model.format('model')} FROM artifacts WHERE id <= {first[0]}"
+    )
+    conn.execute(
+        "INSERT INTO evidence (artifact_id, sha256, attribute, value, origin, place, seen) "
+        f"SELECT artifact_id + {offset}, {sha256}, attribute, "
+        f"iif(attribute = 'model', {model.format('value')}, value), origin, place, seen "
+        f"FROM evidence WHERE id <= {first[1]}"
+    )
+    conn.execute(
+        "INSERT INTO repositories (source, repo, listed, downloads, likes, licence) "
+        f"SELECT source, '{name}-' || repo, listed, downloads, likes, licence FROM repositories "
+        f"WHERE rowid <= {first[2]}"
+    )
+    conn.execute(
+        "INSERT INTO models SELECT DISTINCT model FROM artifacts WHERE id > ? "
+        "ON CONFLICT DO NOTHING",
+        (offset,),
+    )
+    conn.execute(
+        "INSERT INTO builds (id, artifact_id, model, platform, toolkits, quant, context, params_b, "
+        f"role, vision, terms) SELECT id + {offset}, artifact_id + {offset}, "
+        f"{model.format('model')}, platform, toolkits, quant, context, params_b, role, vision, "
+        f"replace(terms, '=by.', '=by.{name}_') || ' {name}' FROM builds "
+        f"WHERE artifact_id <= {first[0]}"
+    )
+    conn.execute("INSERT INTO words (word) VALUES (?)", (name,))
+
+
+@cache
+def _first(conn: sqlite3.Connection) -> list[int]:
+    """Return the last row numbers before anything was copied."""
+    tables = ("artifacts", "evidence", "repositories")
+    return [int(conn.execute(f"SELECT max(rowid) FROM {t}").fetchone()[0]) for t in tables]
 
 
 def _artifact(row: dict[str, Any]) -> tuple[int, Artifact]:
@@ -134,14 +190,22 @@ def _artifact(row: dict[str, Any]) -> tuple[int, Artifact]:
     )
 
 
+@cache
+def _observed() -> list[dict[str, Any]]:
+    return [json.loads(x) for x in (DATA / "observed.jsonl").read_text("utf-8").splitlines()]
+
+
+def _published() -> list[tuple[str, float]]:
+    return sorted({(o["model"], o["params_b"] or 1.5) for o in _observed() if o["model"]})
+
+
 def _word(random_: random.Random) -> str:
     return "".join(random_.choices(_SYLLABLES, k=random_.randint(2, 4)))
 
 
 def _files(random_: random.Random, files: int) -> Iterator[dict[str, Any]]:
-    lines = (DATA / "observed.jsonl").read_text("utf-8").splitlines()
-    observed = [json.loads(line) for line in lines]
-    known = sorted({(o["model"], o["params_b"] or 1.5) for o in observed if o["model"]})
+    observed = _observed()
+    known = _published()
     uploaders = sorted(
         {o["repo_id"].split("/")[0] for o in observed if "/" in (o["repo_id"] or "")}
     )
