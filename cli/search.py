@@ -19,6 +19,7 @@ from .search_words import nothing_lines, remark_lines, result_lines
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from rkfetch.catalog.database import Catalog
     from rkfetch.catalog.near import Nothing
     from rkfetch.catalog.search import Hit, Query
 
@@ -148,7 +149,6 @@ def search_command(
       rkfetch search --platform rk3576 --memory 4G --sort downloads
       rkfetch search deepseek r1 --toolkit '>=1.2,<1.3' --size 2G
     """
-    from rkfetch.catalog.near import why_nothing
     from rkfetch.catalog.search import search
 
     query = _query(
@@ -158,7 +158,7 @@ def search_command(
     )  # fmt: skip
     with open_catalog() as catalog:
         found = search(catalog, query, limit=None if show_all else limit)
-        nothing = None if found.hits else why_nothing(catalog, query)
+        nothing = None if found.hits else _why_nothing(catalog, query)
     if as_json:
         emit_json(
             {
@@ -177,6 +177,12 @@ def search_command(
             say(line)
         for line in result_lines(found.hits, query.target, by_fit=query.sort == "fit"):
             emit(line)
+
+
+def _why_nothing(catalog: Catalog, query: Query) -> Nothing:
+    from rkfetch.catalog.near import why_nothing
+
+    return why_nothing(catalog, query)
 
 
 def _query(
