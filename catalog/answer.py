@@ -24,6 +24,7 @@ from rkfetch.registry.model import LOCAL, Artifact, Availability, settle
 from rkfetch.registry.refuse import refuse
 from rkfetch.registry.resolve import Policy, resolve
 
+from .candidates import candidates
 from .measured import measured_memory
 from .models import hub_id, known_model, match, parse_reference, suggest
 from .naming import guess
@@ -70,6 +71,8 @@ class Answer:
     """Why headers that would have mattered could not be read."""
     offline: bool = False
     """The network was switched off."""
+    left_out: int = 0
+    """Builds of the model that were not judged, because so many fit as well or better."""
 
     @property
     def choice(self) -> Candidate | None:
@@ -128,12 +131,15 @@ def answer(
     if reference.quant is not None:
         target = replace(target, quant=reference.quant)
     rules = policy or Policy()
+    left_out = 0
+    artifacts: Sequence[Artifact]
     if reference.file is not None:
         artifacts = [_exact_file(catalog, reference.file)]
         model = artifacts[0].model
     else:
         names = _models(catalog, reference)
-        artifacts, model = contents(catalog, catalog.candidates(names)), names[0]
+        found, model = candidates(catalog, names, target), names[0]
+        artifacts, left_out = contents(catalog, found.artifacts), found.left_out
     artifacts = [_to_be_had(artifact, is_here) for artifact in artifacts]
     resolution = resolve(artifacts, target, policy=rules, measured=measured_memory)
     unread = None
@@ -152,6 +158,7 @@ def answer(
         resolution=resolution,
         unread=unread,
         offline=prober is None,
+        left_out=left_out,
     )
 
 

@@ -7,7 +7,6 @@ machine starts fast. Writing is `rkfetch.catalog.writer`.
 from __future__ import annotations
 
 import json
-import re
 import sqlite3
 from collections import defaultdict
 from contextlib import contextmanager
@@ -25,7 +24,7 @@ from .files import catalog_path, open_file, snapshot_date
 from .schema import version_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from typing_extensions import Self
@@ -157,10 +156,8 @@ class Catalog:
 
     def models(self) -> list[str]:
         """Return the plain names of all models that have rows, sorted."""
-        rows = self._rows(
-            "SELECT min(model) AS model FROM artifacts WHERE model IS NOT NULL GROUP BY model"
-        )
-        return sorted((str(row["model"]) for row in rows), key=str.casefold)
+        rows = self.rows("SELECT name FROM models")
+        return sorted((str(row["name"]) for row in rows), key=str.casefold)
 
     def candidates(self, models: Sequence[str]) -> list[Artifact]:
         """Return every artifact of these models, whatever its state, always in the same order."""
@@ -197,7 +194,7 @@ class Catalog:
         found = []
         for part in _chunks(digests):
             condition, values = _any_of("sha256", part)
-            rows = self._rows(
+            rows = self.rows(
                 f"SELECT sha256 FROM artifacts WHERE {condition} "  # noqa: S608
                 "GROUP BY sha256 HAVING count(*) > 1",
                 values,
@@ -211,13 +208,15 @@ class Catalog:
 
     def by_ids(self, ids: Sequence[int]) -> list[Artifact]:
         """Return artifacts by their row numbers, in the order of these."""
-        found = dict(self._with_ids(*_any_of("id", ids))) if ids else {}
+        found: dict[int, Artifact] = {}
+        for part in _chunks(ids):
+            found.update(self._with_ids(*_any_of("id", part)))
         return [found[i] for i in ids if i in found]
 
     def contradicted(self, attributes: Sequence[str]) -> list[Artifact]:
         """Return the artifacts of contents that are said to be different things."""
         marks = ",".join("?" * len(attributes))
-        rows = self._rows(
+        rows = self.rows(
             "WITH said AS MATERIALIZED ("  # noqa: S608
             "SELECT a.id, coalesce(a.sha256, a.id) AS content, e.attribute, e.value "
             "FROM evidence e JOIN artifacts a ON a.id = e.artifact_id "
@@ -242,7 +241,7 @@ class Catalog:
 
     def companions(self, artifact: Artifact) -> tuple[Companion, ...]:
         """Return the files that belong to an artifact."""
-        rows = self._rows(
+        rows = self.rows(
             "SELECT c.* FROM companions c JOIN artifacts a ON a.id = c.artifact_id "
             "WHERE a.source = ? AND a.repo = ? AND a.path = ? AND coalesce(a.sha256, '') = ? "
             "ORDER BY c.role, c.path",
@@ -261,14 +260,12 @@ class Catalog:
 
     def repositories(self, source: str) -> dict[str, Repository]:
         """Return the repositories as they were last listed, by their names in lower case."""
-        rows = self._rows("SELECT * FROM repositories WHERE source = ?", (source,))
+        rows = self.rows("SELECT * FROM repositories WHERE source = ?", (source,))
         return {str(row["repo"]).casefold(): _repository(row) for row in rows}
 
     def listed(self, source: str, repo: str) -> Repository | None:
         """Return what a listing said of one repository; None if none did."""
-        rows = self._rows(
-            "SELECT * FROM repositories WHERE source = ? AND repo = ?", (source, repo)
-        )
+        rows = self.rows("SELECT * FROM repositories WHERE source = ? AND repo = ?", (source, repo))
         return _repository(rows[0]) if rows else None
 
     def named(self, name: str) -> list[Artifact]:
@@ -279,14 +276,14 @@ class Catalog:
 
     def additions(self) -> list[Kept]:
         """Return what people added, in the order in which it is exchanged."""
-        rows = self._rows("SELECT line, own FROM additions")
+        rows = self.rows("SELECT line, own FROM additions")
         found = ((recall(row["line"]), bool(row["own"])) for row in rows)
         kept = [Kept(addition=addition, own=own) for addition, own in found if addition]
         return sorted(kept, key=lambda k: k.addition.order)
 
     def open_repositories(self, source: str) -> set[str]:
         """Return the repositories that are believed to hold builds now."""
-        rows = self._rows(
+        rows = self.rows(
             "SELECT DISTINCT repo FROM artifacts WHERE source = ? "
             "AND availability IN ('listed', 'unnamed')",
             (source,),
@@ -295,27 +292,18 @@ class Catalog:
 
     def probed(self, sha256: str) -> str | None:
         """Return what is noted about a content whose header was read, as JSON."""
-        rows = self._rows("SELECT facts FROM probes WHERE sha256 = ?", (sha256.lower(),))
+        rows = self.rows("SELECT facts FROM probes WHERE sha256 = ?", (sha256.lower(),))
         return str(rows[0]["facts"]) if rows else None
 
     def card(self, blob: str) -> str | None:
         """Return the text of a card that was read once, by its git blob."""
-        rows = self._rows("SELECT text FROM cards WHERE blob = ?", (blob,))
+        rows = self.rows("SELECT text FROM cards WHERE blob = ?", (blob,))
         return str(rows[0]["text"]) if rows else None
 
     def vocabulary(self, beginning: str) -> Span | None:
         """Return how long a tokenizer is that begins so, if one was read."""
-        rows = self._rows("SELECT length, keys FROM vocabularies WHERE beginning = ?", (beginning,))
+        rows = self.rows("SELECT length, keys FROM vocabularies WHERE beginning = ?", (beginning,))
         return Span(length=rows[0]["length"], keys=rows[0]["keys"]) if rows else None
-
-    def matching(self, expression: str, limit: int) -> list[int]:
-        """Return the row numbers of artifacts whose names match an FTS5 expression, best first."""
-        rows = self._rows(
-            "SELECT rowid FROM names WHERE names MATCH ? ORDER BY bm25(names, 4, 2, 2, 1), rowid "
-            "LIMIT ?",
-            (expression, limit),
-        )
-        return [int(row["rowid"]) for row in rows]
 
     def status(self) -> CatalogStatus:
         """Count what is here, by source, with the age of each part."""
@@ -343,7 +331,7 @@ class Catalog:
 
     def _sources(self) -> tuple[SourceStatus, ...]:
         counted: dict[str, dict[Availability, int]] = defaultdict(dict)
-        for row in self._rows(
+        for row in self.rows(
             "SELECT source, availability, count(*) AS n FROM artifacts "
             "GROUP BY source, availability ORDER BY source, availability"
         ):
@@ -371,23 +359,8 @@ class Catalog:
     def _with_ids(
         self, condition: str, values: Sequence[Any], order: str = "source, repo, path, id"
     ) -> list[tuple[int, Artifact]]:
-        # The condition and the order are ours, never a user's.
-        rows = self._rows(
-            f"SELECT * FROM artifacts WHERE {condition} ORDER BY {order}",  # noqa: S608
-            values,
-        )
-        evidence, doubts = self._evidence(rows), self._doubts()
-        sightings = self._sightings(rows)
-        return [
-            (
-                int(row["id"]),
-                replace(
-                    _artifact(row, evidence.get(row["id"], ()), doubts.get(row["sha256"])),
-                    sightings=tuple(sightings.get(row["id"], ())),
-                ),
-            )
-            for row in rows
-        ]
+        with self._guarded():
+            return read_artifacts(self._conn, condition, values, order=order, doubts=self._doubts())
 
     def _doubts(self) -> dict[str, str]:
         """Return what was read by range against contents within the last day, by their digest."""
@@ -397,49 +370,22 @@ class Catalog:
             "AND strftime('%Y-%m-%dT%H:%M:%SZ', 'now')"
         )
 
-    def _evidence(self, rows: Sequence[sqlite3.Row]) -> dict[int, list[Evidence]]:
-        found: dict[int, list[Evidence]] = defaultdict(list)
-        for part in _chunks([row["id"] for row in rows]):
-            marks = ",".join("?" * len(part))
-            for row in self._rows(
-                "SELECT artifact_id AS id, attribute, value, origin, place, seen FROM evidence "  # noqa: S608
-                f"WHERE artifact_id IN ({marks}) "
-                "UNION ALL SELECT a.id, e.attribute, e.value, e.origin, e.place, e.seen "
-                "FROM artifacts a JOIN evidence e ON e.sha256 = a.sha256 "
-                f"WHERE a.id IN ({marks})",
-                [*part, *part],
-            ):
-                item = observed(row)
-                if item is not None:
-                    found[row["id"]].append(item)
-        return found
-
-    def _sightings(self, rows: Sequence[sqlite3.Row]) -> dict[int, list[Sighting]]:
-        """Return what people saw of artifacts: of their content, or of the place if that is all."""
-        found: dict[int, list[Sighting]] = defaultdict(list)
-        for part in _chunks([row["id"] for row in rows]):
-            marks = ",".join("?" * len(part))
-            for row in self._rows(
-                "SELECT a.id, x.line, x.own FROM artifacts a "  # noqa: S608
-                f"JOIN additions x ON x.sha256 = a.sha256 WHERE a.id IN ({marks}) "
-                "UNION ALL SELECT a.id, x.line, x.own FROM artifacts a "
-                "JOIN additions x ON x.sha256 IS NULL AND x.source = a.source "
-                f"AND x.repo = a.repo AND x.path = a.path WHERE a.id IN ({marks})",
-                [*part, *part],
-            ):
-                addition = recall(row["line"])
-                sighting = addition.sighting(own=bool(row["own"])) if addition else None
-                if sighting is not None:
-                    found[row["id"]].append(sighting)
-        return found
-
     def _count(self, table: str) -> int:
-        return int(self._rows(f"SELECT count(*) AS n FROM {table}")[0]["n"])  # noqa: S608
+        return int(self.rows(f"SELECT count(*) AS n FROM {table}")[0]["n"])  # noqa: S608
 
     def _pairs(self, sql: str) -> dict[str, Any]:
-        return {row[0]: row[1] for row in self._rows(sql)}
+        return {row[0]: row[1] for row in self.rows(sql)}
 
-    def _rows(self, sql: str, values: Sequence[Any] = ()) -> list[sqlite3.Row]:
+    def define(self, name: str, arguments: int, function: Callable[..., Any]) -> None:
+        """Let statements call a function, which always gives the same for the same."""
+        self._conn.create_function(name, arguments, function, deterministic=True)
+
+    def rows(self, sql: str, values: Sequence[Any] = ()) -> list[sqlite3.Row]:
+        """Return what a statement of this package reads.
+
+        Raises:
+            IntegrityError: the database cannot be read.
+        """
         with self._guarded():
             return self._conn.execute(sql, values).fetchall()
 
@@ -462,9 +408,76 @@ def _day(moment: str) -> datetime | None:
         return None
 
 
-def split_words(text: str) -> str:
-    """Part letters from digits, so that ``qwen 2.5`` finds ``Qwen2.5``."""
-    return re.sub(r"(?<=[a-z])(?=\d)|(?<=\d)(?=[a-z])", " ", text.lower())
+def read_artifacts(
+    conn: sqlite3.Connection,
+    condition: str,
+    values: Sequence[Any],
+    *,
+    order: str = "id",
+    doubts: Mapping[str, str] | None = None,
+) -> list[tuple[int, Artifact]]:
+    """Return artifacts with all their evidence, each with its row number.
+
+    The condition and the order are ours, never a user's. ``doubts`` are reasons against contents.
+
+    Raises:
+        sqlite3.DatabaseError: the database cannot be read.
+    """
+    rows = conn.execute(
+        f"SELECT * FROM artifacts WHERE {condition} ORDER BY {order}",  # noqa: S608
+        values,
+    ).fetchall()
+    ids = [row["id"] for row in rows]
+    evidence, sightings = _evidence(conn, ids), _sightings(conn, ids)
+    against = doubts or {}
+    return [
+        (
+            int(row["id"]),
+            replace(
+                _artifact(row, evidence.get(row["id"], ()), against.get(row["sha256"])),
+                sightings=tuple(sightings.get(row["id"], ())),
+            ),
+        )
+        for row in rows
+    ]
+
+
+def _evidence(conn: sqlite3.Connection, ids: Sequence[int]) -> dict[int, list[Evidence]]:
+    found: dict[int, list[Evidence]] = defaultdict(list)
+    for part in _chunks(ids):
+        marks = ",".join("?" * len(part))
+        for row in conn.execute(
+            "SELECT artifact_id AS id, attribute, value, origin, place, seen FROM evidence "  # noqa: S608
+            f"WHERE artifact_id IN ({marks}) "
+            "UNION ALL SELECT a.id, e.attribute, e.value, e.origin, e.place, e.seen "
+            "FROM artifacts a JOIN evidence e ON e.sha256 = a.sha256 "
+            f"WHERE a.id IN ({marks})",
+            [*part, *part],
+        ):
+            item = observed(row)
+            if item is not None:
+                found[row["id"]].append(item)
+    return found
+
+
+def _sightings(conn: sqlite3.Connection, ids: Sequence[int]) -> dict[int, list[Sighting]]:
+    """Return what people saw of artifacts: of their content, or of the place if that is all."""
+    found: dict[int, list[Sighting]] = defaultdict(list)
+    for part in _chunks(ids):
+        marks = ",".join("?" * len(part))
+        for row in conn.execute(
+            "SELECT a.id, x.line, x.own FROM artifacts a "  # noqa: S608
+            f"JOIN additions x ON x.sha256 = a.sha256 WHERE a.id IN ({marks}) "
+            "UNION ALL SELECT a.id, x.line, x.own FROM artifacts a "
+            "JOIN additions x ON x.sha256 IS NULL AND x.source = a.source "
+            f"AND x.repo = a.repo AND x.path = a.path WHERE a.id IN ({marks})",
+            [*part, *part],
+        ):
+            addition = recall(row["line"])
+            sighting = addition.sighting(own=bool(row["own"])) if addition else None
+            if sighting is not None:
+                found[row["id"]].append(sighting)
+    return found
 
 
 def _repository(row: sqlite3.Row) -> Repository:

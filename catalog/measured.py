@@ -43,6 +43,7 @@ _GROUPS_TAKE = 1.1
 """Grouped quantisations take up to a tenth more than plain ones (benchmark.md 1.3.0, RK3576)."""
 
 
+@lru_cache(maxsize=4096)
 def measured_memory(model: str, platform: Platform, quant: Quant) -> MemoryNeed | None:
     """Return the figure for this model, platform and quantisation; None where nobody measured.
 

@@ -30,6 +30,8 @@ _SOURCES = {
 SCHEMES = {source: prefix for prefix, source in reversed(_SOURCES.items())}
 """The shortest prefix of each source that has several."""
 _FILE_SYNTAX = "hf:OWNER/REPO/PATH.rkllm[@REVISION], or ms: for ModelScope"
+_SEPARATORS = re.compile(r"[^a-z0-9]+")
+_REVISION = re.compile(r"[A-Za-z0-9][\w.-]*(?:/[A-Za-z0-9][\w.-]*)*", re.ASCII)
 
 
 def exactly(source: str, name: str) -> str:
@@ -161,6 +163,7 @@ def match(reference: str, known: Iterable[str]) -> tuple[str, ...]:
     if "/" in reference or (exact and not _means_chat_model(reference)):
         return exact
     wanted = _read(reference)
+    names = _perhaps_of_family(wanted, names)
     fitting = [n for n in names if (m := read_model(n)) is not None and _meant(wanted, m)]
     if wanted.size is None and len(_sizes(wanted, names)) > 1:
         return exact
@@ -168,16 +171,23 @@ def match(reference: str, known: Iterable[str]) -> tuple[str, ...]:
 
 
 def _exact(reference: str, names: list[str]) -> tuple[str, ...]:
-    organisation, _, plain = reference.rpartition("/")
-    found = [n for n in names if _plain(n) == _plain(plain)]
+    organisation, _, name = reference.rpartition("/")
+    plain = _plain(name)
+    found = [n for n in names if _plain(n) == plain]
     if organisation:
         # Qwen/Qwen2.5-1.5B is the base model; nobody/Qwen2.5-1.5B is nothing that we know.
         found = [n for n in found if (hub_id(n) or reference).lower() == reference.lower()]
     return tuple(found)
 
 
+def _perhaps_of_family(wanted: ModelName, names: Iterable[str]) -> list[str]:
+    """Leave out the names that cannot be of the family, because reading each takes its time."""
+    begin = _plain((wanted.family or "").partition("-")[0])
+    return [n for n in names if begin in _plain(n)]
+
+
 def _plain(name: str) -> str:
-    return re.sub(r"[^a-z0-9]", "", name.lower())
+    return _SEPARATORS.sub("", name.lower())
 
 
 def _means_chat_model(reference: str) -> bool:

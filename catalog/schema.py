@@ -179,11 +179,77 @@ def _add_additions(db: Database) -> None:
         db.execute(statement)
 
 
+_SEARCH = (
+    # The Hub's tags say it, too, and those were kept all along.
+    """
+    UPDATE repositories SET license = (
+        SELECT lower(substr(value, 9)) FROM json_each(tags) WHERE value LIKE 'license:_%' LIMIT 1
+    ) WHERE license IS NULL
+    """,
+    "DROP TABLE names",
+    # What searches read of a build, derived from its evidence by `catalog.index`. The numbers put
+    # together what is worth showing together: `catalog.order`.
+    """
+    CREATE TABLE builds (
+        id INTEGER PRIMARY KEY,
+        artifact_id INTEGER NOT NULL UNIQUE REFERENCES artifacts (id) ON DELETE CASCADE,
+        model TEXT COLLATE NOCASE,
+        platform TEXT,
+        toolkits TEXT NOT NULL,
+        quant TEXT,
+        context INTEGER,
+        params_b REAL,
+        role TEXT NOT NULL,
+        vision INTEGER,
+        terms TEXT NOT NULL
+    ) STRICT
+    """,
+    "CREATE INDEX builds_model ON builds (model)",
+    "CREATE TABLE models (name TEXT PRIMARY KEY COLLATE NOCASE) STRICT, WITHOUT ROWID",
+    "DROP INDEX artifacts_model",
+    "CREATE INDEX artifacts_model ON artifacts (model, availability)",
+    # Which build has which words, and nothing more: neither places nor counts of words are read,
+    # and without them half a million builds of one word are passed in milliseconds.
+    """
+    CREATE VIRTUAL TABLE names USING fts5 (
+        terms, content = 'builds', content_rowid = 'id', detail = none, columnsize = 0,
+        tokenize = "ascii tokenchars '.=_?'"
+    )
+    """,
+    """
+    CREATE TRIGGER builds_added AFTER INSERT ON builds BEGIN
+        INSERT INTO names (rowid, terms) VALUES (new.id, new.terms);
+    END
+    """,
+    """
+    CREATE TRIGGER builds_removed AFTER DELETE ON builds BEGIN
+        INSERT INTO names (names, rowid, terms) VALUES ('delete', old.id, old.terms);
+    END
+    """,
+    """
+    CREATE TRIGGER artifacts_hidden AFTER UPDATE OF availability ON artifacts
+    WHEN new.availability IN ('gone', 'rejected') BEGIN
+        DELETE FROM builds WHERE artifact_id = new.id;
+    END
+    """,
+    # Toolkit versions that builds were made by; several in one row where sources disagree.
+    "CREATE TABLE toolkits (id INTEGER PRIMARY KEY, versions TEXT NOT NULL UNIQUE) STRICT",
+    # Words that a name was ever seen to have: for unfinished words, and for misspelt ones.
+    "CREATE TABLE words (word TEXT PRIMARY KEY) STRICT, WITHOUT ROWID",
+)
+
+
+def _add_search(db: Database) -> None:
+    for statement in _SEARCH:
+        db.execute(statement)
+
+
 MIGRATIONS: tuple[Callable[[Database], None], ...] = (
     _create,
     _add_doubts,
     _add_revisions,
     _add_additions,
+    _add_search,
 )
 SCHEMA_VERSION = len(MIGRATIONS)
 
@@ -221,12 +287,17 @@ def migrate(conn: sqlite3.Connection, path: Path | None = None) -> None:
     # Kept out of the read path: importing sqlite_utils costs over 100 ms.
     from sqlite_utils import Database
 
+    from .index import rebuild
+
     db = Database(conn, execute_plugins=False)
     with writing(conn):
         version = version_of(conn)
         _refuse_newer(version, path)
         for step in MIGRATIONS[version:]:
             step(db)
+        if version < SCHEMA_VERSION:
+            # Steps change what is known; what is derived from that is made anew after them.
+            rebuild(conn)
         conn.execute(f"PRAGMA user_version = {SCHEMA_VERSION:d}")
 
 

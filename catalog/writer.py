@@ -17,7 +17,7 @@ from rkfetch.registry.errors import RkfetchError, UsageError
 from rkfetch.registry.model import Artifact, Availability, Origin, settle
 
 from . import border
-from .database import Repository, observed, split_words
+from .database import Repository
 from .files import catalog_path, open_file
 from .schema import writing
 
@@ -323,11 +323,15 @@ class Writer:
 
     def forget(self, artifact: Artifact) -> None:
         """Delete the rows of a place, with what was seen of them there."""
+        from .index import drop_unused
+
         place = (artifact.source, artifact.repo, artifact.path)
-        ours = "SELECT id FROM artifacts WHERE source = ? AND repo = ? AND path = ?"
         with self.transaction():
-            self._conn.execute(f"DELETE FROM names WHERE rowid IN ({ours})", place)  # noqa: S608
-            self._conn.execute(f"DELETE FROM artifacts WHERE id IN ({ours})", place)  # noqa: S608
+            gone = self._conn.execute(
+                "DELETE FROM artifacts WHERE source = ? AND repo = ? AND path = ? RETURNING model",
+                place,
+            ).fetchall()
+            drop_unused(self._conn, [row["model"] for row in gone])
 
     def set_meta(self, key: str, value: str) -> None:
         """Keep a fact about the catalog itself."""
@@ -480,32 +484,12 @@ class Writer:
         )
         return fresh
 
-    def _refresh(self, ids: Iterable[int]) -> None:
+    def _refresh(self, ids: Sequence[int]) -> None:
         """Bring what is derived from evidence up to date: the model, and the search index."""
-        for row_id in ids:
-            row = self._conn.execute("SELECT * FROM artifacts WHERE id = ?", (row_id,)).fetchone()
-            model = self._model(row_id, row["sha256"])
-            self._conn.execute("UPDATE artifacts SET model = ? WHERE id = ?", (model, row_id))
-            self._conn.execute("DELETE FROM names WHERE rowid = ?", (row_id,))
-            self._conn.execute(
-                "INSERT INTO names (rowid, model, repo, path, words) VALUES (?, ?, ?, ?, ?)",
-                (
-                    row_id,
-                    model or "",
-                    row["repo"],
-                    row["path"],
-                    split_words(f"{model or ''} {row['repo']} {row['path']}"),
-                ),
-            )
+        # Resolving imports this module for its words, and needs no index.
+        from .index import refresh
 
-    def _model(self, row_id: int, sha256: str | None) -> str | None:
-        rows = self._conn.execute(
-            "SELECT * FROM evidence WHERE attribute = 'model' AND (artifact_id = ? OR sha256 = ?)",
-            (row_id, sha256),
-        )
-        settled = settle(item for item in map(observed, rows) if item is not None)
-        contenders = settled["model"].contenders if settled else ()
-        return contenders[0] if contenders else None
+        refresh(self._conn, ids)
 
 
 def record_evidence(catalog: Catalog, artifact: Artifact, evidence: Iterable[Evidence]) -> None:

@@ -47,6 +47,7 @@ def answer_json(answer: Answer, *, action: str, candidate: Candidate | None) -> 
     value["model"] = answer.model
     value["action"] = action
     value["rejected"] = [_rejected_json(c) for c in answer.resolution.refused]
+    value["left_out"] = answer.left_out
     value["notes"] = [reason_json(n) for n in answer.resolution.notes]
     if candidate is not None:
         value["artifact"] = artifact_json(candidate.artifact)
@@ -55,7 +56,7 @@ def answer_json(answer: Answer, *, action: str, candidate: Candidate | None) -> 
             "level": candidate.verdict.level.value,
             "reasons": [reason_json(r) for r in candidate.verdict.reasons],
         }
-        value["memory"] = _memory_json(candidate)
+        value["memory"] = memory_json(candidate)
         value["alternatives"] = [
             {
                 **artifact_json(c.artifact),
@@ -151,7 +152,8 @@ def _rejected_json(candidate: Candidate) -> dict[str, Any]:
     }
 
 
-def _memory_json(candidate: Candidate) -> dict[str, Any] | None:
+def memory_json(candidate: Candidate) -> dict[str, Any] | None:
+    """Return what memory a build takes, and whether that was measured."""
     need = candidate.need
     if need is None:
         return None
@@ -280,6 +282,13 @@ def explain_lines(answer: Answer) -> Iterator[str]:
         yield ""
         yield "Not used, nearest first:" if resolution.ranked else "None may be used:"
         yield from _refused_lines(resolution.refused)
+    if answer.left_out:
+        yield ""
+        yield from wrapped(
+            f"{answer.left_out} more builds fit no better, and were not judged: `rkfetch search` "
+            "finds them",
+            lead="note: ",
+        )
     if answer.unread:
         yield ""
         yield from wrapped(answer.unread, lead="note: ")

@@ -21,7 +21,7 @@ COMMANDS = {
     "fetch": ("fetch", "fetch_command", "Get a model: find, download, verify, print its path."),
     "resolve": ("fetch", "resolve_command", "Say which build `rkfetch MODEL` would take."),
     "explain": ("fetch", "explain_command", "Show every build with its verdict and reasons."),
-    "search": ("catalog", "search_command", "Search the catalog."),
+    "search": ("search", "search_command", "Find builds; those that fit your board first."),
     "show": ("catalog_show", "show_command", "Show what is known about a model, and how."),
     "inspect": ("inspect", "inspect_command", "Read what an .rkllm file says about itself."),
     "doctor": ("doctor", "doctor_command", "Show what this board is, and what is wrong."),

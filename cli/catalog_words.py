@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from rkfetch.catalog.database import CatalogStatus
     from rkfetch.catalog.naming import Guess
     from rkfetch.catalog.update import Report
-    from rkfetch.registry.compat import Level
     from rkfetch.registry.model import Artifact
 
 STATES = {
@@ -28,24 +27,20 @@ STATES = {
 }
 
 
-def result_lines(results: Sequence[tuple[Artifact, Level | None]]) -> Iterator[str]:
-    """List builds under their repositories, in the order of the first of each."""
-    rows = [(_place(artifact), _cells(artifact, level), artifact) for artifact, level in results]
-    if not rows:
+def build_lines(artifacts: Sequence[Artifact]) -> Iterator[str]:
+    """List builds under their repositories or folders."""
+    if not artifacts:
         return
-    titles = _TITLES[: len(rows[0][1])]
-    table = [titles, *(cells for _, cells, _ in rows)]
+    table = [_TITLES, *map(_cells, artifacts)]
     widths = [max(map(len, column)) for column in zip(*table, strict=True)]
-    yield _row(titles, widths, "file")
-    order = {place: number for number, (place, _, _) in reversed(list(enumerate(rows)))}
-    rows.sort(key=lambda row: order[row[0]])
-    for place, group in groupby(rows, key=lambda row: row[0]):
-        yield place
-        for _, cells, artifact in group:
-            yield _row(cells, widths, _file_and_state(artifact))
+    yield _row(_TITLES, widths, "file")
+    for place, group in groupby(artifacts, key=lambda artifact: artifact.repo):
+        yield safe(place)
+        for artifact in group:
+            yield _row(_cells(artifact), widths, safe(artifact.path))
 
 
-_TITLES = ["SoC", "quant", "toolkit", "size", "verdict"]
+_TITLES = ["SoC", "quant", "toolkit", "size"]
 
 
 def _row(cells: Sequence[str], widths: Sequence[int], name: str) -> str:
@@ -54,24 +49,13 @@ def _row(cells: Sequence[str], widths: Sequence[int], name: str) -> str:
     return row + _fitting(name, len(row))
 
 
-def _place(artifact: Artifact) -> str:
-    place = safe(artifact.repo)
-    return place if artifact.source == "huggingface" else f"{artifact.source}: {place}"
-
-
-def _cells(artifact: Artifact, level: Level | None) -> list[str]:
+def _cells(artifact: Artifact) -> list[str]:
     return [
         artifact.platform.value if artifact.platform else "?",
         str(artifact.quant or "?"),
         " or ".join(str(v) for v in artifact.toolkits) or "?",
         human_bytes(artifact.size_bytes),
-        *([level.value] if level is not None else []),
     ]
-
-
-def _file_and_state(artifact: Artifact) -> str:
-    state = STATES.get(artifact.availability)
-    return f"{safe(artifact.path)} ({state})".strip() if state else safe(artifact.path)
 
 
 def _fitting(name: str, used: int) -> str:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from contextlib import closing
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from rkfetch.registry.model import LOCAL, Availability
 
 from . import options  # noqa: TC001 - typer reads the annotations
-from .catalog_words import result_lines
+from .answers import artifact_json, attributes_json
+from .catalog_words import build_lines
 from .output import emit, emit_json, safe, say
 from .update import report_json
 
@@ -84,16 +85,21 @@ def scan_command(
     )
     found = _found(named)
     if as_json:
-        from .catalog import result_json
-
-        results = [result_json(artifact, None) for artifact in found]
-        emit_json({"status": "ok", **report_json(report), "files": results})
+        emit_json({"status": "ok", **report_json(report), "files": [_file_json(a) for a in found]})
         return
-    for line in result_lines([(artifact, None) for artifact in found]):
+    for line in build_lines(found):
         emit(line)
     if not quiet:
         builds = "1 model" if len(found) == 1 else f"{len(found)} models"
         say(f"{builds}; {report.probed} headers read, {report.gone} files gone since the last scan")
+
+
+def _file_json(artifact: Artifact) -> dict[str, Any]:
+    return {
+        **artifact_json(artifact),
+        "model": artifact.model,
+        "attributes": attributes_json(artifact),
+    }
 
 
 def _found(folders: list[Path]) -> list[Artifact]:

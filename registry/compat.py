@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from enum import Enum
+from functools import cache
 from typing import TYPE_CHECKING
 
 from .model import Platform
@@ -186,7 +187,12 @@ PAIR_RULES = (
 
 
 def _within(version: Version, bounds: tuple[str, str]) -> bool:
-    return Version(bounds[0]) <= version < Version(bounds[1])
+    return _bound(bounds[0]) <= version < _bound(bounds[1])
+
+
+@cache
+def _bound(text: str) -> Version:
+    return Version(text)
 
 
 def _by_order(toolkit: Version, runtime: Version) -> Reason:

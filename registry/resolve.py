@@ -162,7 +162,7 @@ def _unavailable(artifact: Artifact) -> Reason | None:
     return Reason(rule=artifact.availability.value, text=artifact.note or text)
 
 
-_NO_MODELS = {
+NO_MODELS = {
     "lora": "it is a LoRA adapter, not a model",
     "vision": "it is the vision encoder of a model, not the model",
 }
@@ -174,8 +174,8 @@ def _refusal(candidate: Candidate, target: Target, policy: Policy) -> Reason | N
     unavailable = _unavailable(artifact)
     if artifact.availability in {Availability.REJECTED, Availability.GONE}:
         return unavailable
-    if artifact.role in _NO_MODELS:
-        return Reason(rule="role", text=_NO_MODELS[artifact.role])
+    if artifact.role in NO_MODELS:
+        return Reason(rule="role", text=NO_MODELS[artifact.role])
     platform = next((r for r in verdict.reasons if r.rule == "platform"), None)
     if platform is not None:
         return platform
@@ -230,7 +230,7 @@ def _nearness(candidate: Candidate) -> int:
 
 # --- ranking -----------------------------------------------------------------------------------
 
-_QUANT_ORDER = {
+QUANT_ORDER = {
     # On two cores of RK3576 w4a16 is faster and smaller: Qwen3-0.6B 24.85 against 17.17 tok/s,
     # 513 against 796 MB (airockchip/rknn-llm benchmark.md 1.3.0).
     Platform.RK3576: ("w4a16", "w8a8", "w4a8", "fp16"),
@@ -240,10 +240,12 @@ _QUANT_ORDER = {
 }
 
 
+STRENGTHS = range(4)
+"""What `strength` may be."""
 _STRENGTH = {Confidence.HIGH: 0, Confidence.MEDIUM: 1, Confidence.LOW: 2, None: 3}
 
 
-def _strength(artifact: Artifact) -> int:
+def strength(artifact: Artifact) -> int:
     """How well toolkit and platform are known, as well as the worse of them; 0 is best.
 
     A maintained list that gives a hash, and that nothing contradicts, counts as the file's word.
@@ -266,7 +268,7 @@ def _seen_to_work(artifact: Artifact, target: Target, *, here: bool) -> bool:
 def _rank(candidate: Candidate, target: Target) -> tuple[object, ...]:
     """Sort key, best first; the last parts make it total."""
     artifact = candidate.artifact
-    order: Sequence[str] = _QUANT_ORDER[target.platform]
+    order: Sequence[str] = QUANT_ORDER[target.platform]
     quant = artifact.quant
     family = order.index(quant.family) if quant and quant.family in order else len(order)
     updated = artifact.updated or ""
@@ -274,7 +276,7 @@ def _rank(candidate: Candidate, target: Target) -> tuple[object, ...]:
         not _seen_to_work(artifact, target, here=True),
         candidate.verdict.level.rank,
         not _seen_to_work(artifact, target, here=False),
-        _strength(artifact),
+        strength(artifact),
         family,
         -(artifact.context or 0),
         not artifact.is_local,  # as good, and nothing has to be downloaded

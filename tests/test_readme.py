@@ -38,8 +38,8 @@ def transcript(command: list[str], env: dict[str, str]) -> str:
 )
 def test_what_the_shipped_catalog_says(command: str, shown: str, tmp_path: Path) -> None:
     words = shlex.split(command)
-    env = {"RKFETCH_HOME": str(tmp_path), "RKFETCH_SYSROOT": str(tmp_path)}
-    assert transcript([str(RKFETCH), *words[1:], "--offline"], env) == shown
+    env = {"RKFETCH_HOME": str(tmp_path), "RKFETCH_SYSROOT": str(tmp_path), "RKFETCH_OFFLINE": "1"}
+    assert transcript([str(RKFETCH), *words[1:]], env) == shown
 
 
 def test_what_the_hub_of_the_tests_gives(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ import pytest
 
 from rkfetch.catalog.families import read_model
 from rkfetch.catalog.family_data import FAMILIES
+from rkfetch.catalog.models import _perhaps_of_family
 
 _IDS = """
 Qwen/Qwen3-0.6B Qwen/Qwen3-4B-Instruct-2507 Qwen/Qwen3-4B-Thinking-2507 Qwen/Qwen3-8B-Base
@@ -78,6 +79,7 @@ def test_published_names_are_read_as_themselves(hub_id: str) -> None:
         model = read_model(spelling)
         assert model is not None
         assert (model.hub_id, model.name) == (hub_id, name)
+        assert _perhaps_of_family(model, [spelling]) == [spelling]
 
 
 def test_every_family_with_ids_has_one_here() -> None:

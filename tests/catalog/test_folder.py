@@ -53,6 +53,11 @@ def rows() -> dict[str, Artifact]:
         return {a.path: a for a in catalog.everything() if a.source == LOCAL}
 
 
+def models() -> list[str]:
+    with Catalog.open() as catalog:
+        return catalog.models()
+
+
 def test_a_file_is_known_by_its_header_and_by_its_own_and_its_folders_name(usb: Path) -> None:
     report = look(usb)
     assert (report.builds, report.probed, report.changed, report.skipped) == (1, 1, 1, [])
@@ -284,7 +289,9 @@ def test_the_store_itself_is_left_out(usb: Path, rkfetch: Rkfetch) -> None:
 
 
 def test_a_folder_is_forgotten_on_request(usb: Path, rkfetch: Rkfetch) -> None:
+    put(usb, "Mine-7B_w4a16.rkllm", seed=5)
     look(usb)
+    assert "Mine-7B" in models()
     code, out, err = rkfetch("catalog", "scan", "--forget", str(usb))
     assert (code, out, err) == (0, "", "")
     assert rows() == {}
@@ -292,7 +299,9 @@ def test_a_folder_is_forgotten_on_request(usb: Path, rkfetch: Rkfetch) -> None:
     code, _, err = rkfetch("catalog", "scan", "--forget", str(usb))
     assert code == 2
     assert "was not scanned" in " ".join(err.split())
-    assert rkfetch("search", "model_w4a16_rk3576")[1] == ""
+    _, out, _ = rkfetch("search", "w4a16", "rk3576", "--all")
+    assert "usb" not in out
+    assert "Mine-7B" not in models()
 
 
 def test_a_folder_that_is_not_there_is_wrong_usage(rkfetch: Rkfetch) -> None:

@@ -9,9 +9,10 @@ import pytest
 
 from rkfetch.catalog.answer import answer
 from rkfetch.catalog.database import Catalog
+from rkfetch.catalog.filters import Filters
 from rkfetch.catalog.places import at_its_place, contents
 from rkfetch.catalog.probe import note_file
-from rkfetch.catalog.search import search
+from rkfetch.catalog.search import Query, search
 from rkfetch.catalog.writer import Writer
 from rkfetch.registry.model import (
     Artifact,
@@ -133,7 +134,10 @@ def test_no_answer_counts_a_content_twice(writer: Writer, catalog: Catalog) -> N
     exact = answer(catalog, "hf:b/two/own-1b.rkllm", Target(runtime=Version("1.2.3")))
     assert exact.choice is not None
     assert (exact.choice.artifact.repo, exact.choice.artifact.also[0].repo) == ("b/two", "a/one")
-    assert [a.repo for a in search(catalog, "own-1b")] == ["a/one"]
+    query = Query(text="own-1b", filters=Filters(), target=Target(runtime=Version("1.2.3")))
+    found = search(catalog, query)
+    assert ([hit.artifact.repo for hit in found.hits], found.matches) == (["a/one"], 1)
+    assert [p.repo for p in found.hits[0].artifact.also] == ["b/two"]
 
 
 def test_what_is_read_of_a_joined_build_leaves_labels_where_they_were_said(

@@ -47,45 +47,6 @@ def test_status_as_json_counts_every_state(rkfetch: Rkfetch) -> None:
     assert zoo["updated"] is None
 
 
-def test_search_groups_builds_by_repository(rkfetch: Rkfetch) -> None:
-    code, out, err = rkfetch("search", "gemma-3-4b-it", "--platform", "rk3576")
-    assert (code, err) == (0, "")
-    assert out.splitlines()[:4] == [
-        "  SoC     quant  toolkit  size  file",
-        "HanzoHuang/gemma-3-4b-it-RKLLM",
-        "  rk3576  w4a16  1.2.3    ?     RK3576/gemma-3-4b-it_RK3576_w4a16.rkllm",
-        "  rk3576  w8a8   1.2.3    ?     RK3576/gemma-3-4b-it_RK3576_w8a8.rkllm",
-    ]
-
-
-def test_search_leaves_out_what_a_runtime_refuses(rkfetch: Rkfetch) -> None:
-    words = ("search", "minicpm4", "hanzohuang", "--json")
-    every = answer(rkfetch(*words))["results"]
-    fitting = answer(rkfetch(*words, "--runtime", "1.2.3"))["results"]
-    assert len(every) == 3
-    assert {r["attributes"]["toolkit"]["value"] for r in every} == {"1.3.0"}
-    assert fitting == []
-
-
-def test_search_says_what_was_meant(rkfetch: Rkfetch) -> None:
-    code, out, err = rkfetch("search", "qwen3-1.77b")
-    assert (code, out) == (0, "")
-    assert err.startswith("no build in the catalog matches 'qwen3-1.77b'\ndid you mean Qwen3-1.7B")
-
-
-def test_search_says_that_there_is_more(rkfetch: Rkfetch) -> None:
-    value = answer(rkfetch("search", "qwen3", "--limit", "2", "--json"))
-    assert len(value["results"]) == 2
-    _, _, err = rkfetch("search", "qwen3", "--limit", "2")
-    assert err == f"{value['matches'] - 2} more; add words, or --limit {value['matches']}\n"
-
-
-def test_a_bad_platform_is_wrong_usage(rkfetch: Rkfetch) -> None:
-    code, out, err = rkfetch("search", "qwen3", "--platform", "rk2588")
-    assert (code, out) == (2, "")
-    assert err.startswith("error: unknown platform 'rk2588'")
-
-
 def test_show_gives_each_fact_with_its_place_and_the_dispute(rkfetch: Rkfetch) -> None:
     code, out, _ = rkfetch("show", f"hf:HanzoHuang/Qwen3-1.7B-RKLLM/{FILE}")
     assert code == 0
@@ -132,16 +93,6 @@ def test_show_of_what_is_unknown_ends_with_4(rkfetch: Rkfetch, reference: str) -
     code, out, err = rkfetch("show", reference)
     assert (code, out) == (4, "")
     assert "hint: " in err
-
-
-def test_foreign_text_cannot_play_with_the_terminal(rkfetch: Rkfetch) -> None:
-    name = "evil\x1b[2Jrkllm\u202e.rkllm"
-    with Writer.open() as writer:
-        writer.record_artifact(Artifact(source="huggingface", repo="evil/repo", path=name))
-    _, out, _ = rkfetch("search", "evil")
-    assert "\x1b" not in out
-    assert "\u202e" not in out
-    assert "\\x1b[2J" in out
 
 
 def test_guess_answers_exactly_the_promised_keys(
