@@ -374,11 +374,13 @@ class Writer:
                     "seen": item.seen,
                 }
             )
-        self._conn.executemany(
-            "DELETE FROM evidence WHERE artifact_id IS :artifact_id AND sha256 IS :sha256 "
-            "AND attribute = :attribute AND origin = :origin AND place = :place",
-            rows,
-        )
+        # Not `artifact_id IS ? AND sha256 IS ?`: that would read the whole table each time.
+        for owner in ("artifact_id", "sha256"):
+            self._conn.executemany(
+                f"DELETE FROM evidence WHERE {owner} = :{owner} "  # noqa: S608
+                "AND attribute = :attribute AND origin = :origin AND place = :place",
+                (row for row in rows if row[owner] is not None),
+            )
         self._table("evidence").insert_all(rows)
 
     def _one_reading(
