@@ -6,11 +6,12 @@ machine starts fast. Writing is `rkfetch.catalog.writer`.
 
 from __future__ import annotations
 
+import json
 import re
 import sqlite3
 from collections import defaultdict
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
@@ -28,8 +29,16 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
     from .files import OpenFile
+    from .writer import Repository
 
-__all__ = ["Catalog", "CatalogStatus", "Companion", "SourceStatus", "catalog_path"]
+__all__ = [
+    "Catalog",
+    "CatalogStatus",
+    "Companion",
+    "Publication",
+    "SourceStatus",
+    "catalog_path",
+]
 
 _CHUNK = 500  # SQLite's limit of variables in one statement is 999 in old builds
 
@@ -59,6 +68,29 @@ class SourceStatus:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Publication:
+    """A published catalog, as it was taken in."""
+
+    id: int
+    address: str
+    """A URL, ``hf:OWNER/NAME`` or a path; `files.SHIPPED` for the one that comes with rkfetch."""
+    name: str | None
+    """What its publisher calls it; None for the shipped one."""
+    key: str | None
+    """The minisign key that must have signed it; None if it is taken unsigned."""
+    serial: int
+    manifest: str
+    """SHA-256 of its manifest."""
+    date: str
+    expires: str | None
+    etag: str | None
+    modified: str | None
+    taken: str
+    """When it was taken in, RFC 3339."""
+    builds: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CatalogStatus:
     """What the catalog is made of, and how old it is."""
 
@@ -73,6 +105,8 @@ class CatalogStatus:
     probed: int
     """Contents whose header was read."""
     sources: tuple[SourceStatus, ...]
+    publications: tuple[Publication, ...]
+    """Other people's catalogs in it."""
     notices: tuple[str, ...]
 
 
@@ -143,6 +177,39 @@ class Catalog:
         """Return all artifacts."""
         return self._artifacts("TRUE", ())
 
+    def in_parts(self) -> Iterator[list[Artifact]]:
+        """Return all artifacts, some hundreds at a time, so that memory stays bounded."""
+        ids = [int(row["id"]) for row in self._rows("SELECT id FROM artifacts ORDER BY id")]
+        for part in _chunks(ids):
+            yield self.by_ids(part)
+
+    def repositories(self) -> list[Repository]:
+        """Return the repositories that an update, here or at a publisher's, has seen listed."""
+        from .writer import Repository
+
+        return [
+            Repository(
+                source=row["source"],
+                repo=row["repo"],
+                sha=row["sha"],
+                modified=row["modified"],
+                gated=bool(row["gated"]),
+                private=bool(row["private"]),
+                downloads=border.count(row["downloads"]),
+                likes=border.count(row["likes"]),
+                tags=tuple(json.loads(row["tags"])),
+            )
+            for row in self._rows("SELECT * FROM repositories ORDER BY source, repo")
+        ]
+
+    def publications(self) -> list[Publication]:
+        """Return the published catalogs that this one takes in, the shipped one first."""
+        rows = self._rows(
+            "SELECT p.*, (SELECT count(artifact_id) FROM published WHERE publication = p.id) "
+            "AS builds FROM publications p ORDER BY id"
+        )
+        return [Publication(**{name: row[name] for name in Publication.__slots__}) for row in rows]
+
     def companions(self, artifact: Artifact) -> tuple[Companion, ...]:
         """Return the files that belong to an artifact."""
         rows = self._rows(
@@ -203,6 +270,7 @@ class Catalog:
                 evidence=self._count("evidence"),
                 probed=self._count("probes"),
                 sources=self._sources(),
+                publications=tuple(p for p in self.publications() if p.name is not None),
                 notices=self.notices,
             )
 
@@ -210,6 +278,7 @@ class Catalog:
         """Return the day up to which the catalog knows of uploads: snapshot or last update."""
         known = [snapshot_date(self._conn)]
         known += self._pairs("SELECT key, value FROM meta WHERE key LIKE 'updated:%'").values()
+        known += self._pairs("SELECT id, date FROM publications").values()
         days = [day for text in known if text and (day := _day(text))]
         return max(days, default=None)
 
@@ -264,19 +333,27 @@ class Catalog:
 
     def _evidence(self, rows: Sequence[sqlite3.Row]) -> dict[int, list[Evidence]]:
         found: dict[int, list[Evidence]] = defaultdict(list)
+        publishers = self._pairs("SELECT id, name FROM publications")
+        told: set[tuple[Any, ...]] = set()
         for part in _chunks([row["id"] for row in rows]):
             marks = ",".join("?" * len(part))
             for row in self._rows(
-                "SELECT artifact_id AS id, attribute, value, origin, place, seen FROM evidence "  # noqa: S608
-                f"WHERE artifact_id IN ({marks}) "
-                "UNION ALL SELECT a.id, e.attribute, e.value, e.origin, e.place, e.seen "
-                "FROM artifacts a JOIN evidence e ON e.sha256 = a.sha256 "
-                f"WHERE a.id IN ({marks})",
+                "SELECT artifact_id AS id, attribute, value, origin, place, seen, publication "  # noqa: S608
+                f"FROM evidence WHERE artifact_id IN ({marks}) "
+                "UNION ALL SELECT a.id, e.attribute, e.value, e.origin, e.place, e.seen, "
+                "e.publication FROM artifacts a JOIN evidence e ON e.sha256 = a.sha256 "
+                f"WHERE a.id IN ({marks}) ORDER BY publication",
                 [*part, *part],
             ):
                 item = observed(row)
-                if item is not None:
-                    found[row["id"]].append(item)
+                # Catalogs that repeat each other tell nothing new; our own word (NULL) is first.
+                heard = (row["id"], *row[1:5])
+                if item is not None and heard not in told:
+                    told.add(heard)
+                    publisher = publishers.get(row["publication"])
+                    found[row["id"]].append(
+                        item if publisher is None else replace(item, publisher=publisher)
+                    )
         return found
 
     def _count(self, table: str) -> int:

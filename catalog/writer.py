@@ -22,7 +22,7 @@ from rkfetch.registry.model import (
 
 from . import border
 from .database import observed, split_words
-from .files import catalog_path, open_file
+from .files import catalog_path, database_path, open_file
 from .schema import writing
 
 if TYPE_CHECKING:
@@ -58,6 +58,8 @@ class Repository:
     """The commit that the listing was made from."""
     modified: str | None = None
     gated: bool = False
+    private: bool = False
+    """Only some users see it: nothing of it is published."""
     downloads: int | None = None
     likes: int | None = None
     tags: tuple[str, ...] = ()
@@ -96,6 +98,16 @@ class Writer:
             )
         return cls(opened.conn)
 
+    @property
+    def conn(self) -> sqlite3.Connection:
+        """The connection, for tables of which one other module knows everything."""
+        return self._conn
+
+    @property
+    def path(self) -> Path:
+        """The database file."""
+        return database_path(self._conn)
+
     def close(self) -> None:
         """Let go of the database file."""
         self._conn.close()
@@ -125,12 +137,14 @@ class Writer:
         *,
         companions: Iterable[Companion] = (),
         seen: str | None = None,
+        publication: int | None = None,
     ) -> int:
         """Add an artifact with all its evidence, or bring the row of the same place up to date.
 
         Other content under a name that is known makes a new row; the old one becomes gone.
         A rejected content stays rejected. New observations replace older ones of the same
-        attribute, origin and place. Returns the row's number.
+        attribute, origin and place; those of a ``publication`` replace all that it said.
+        Returns the row's number.
         """
         artifact = _parsed(artifact)
         with self.transaction():
@@ -139,6 +153,7 @@ class Writer:
                 row_id,
                 artifact.sha256,
                 (e for a in artifact.attributes.values() for e in a.evidence),
+                publication,
             )
             for companion in companions:
                 self._table("companions").upsert(
@@ -152,10 +167,16 @@ class Writer:
                     },
                     pk=("artifact_id", "role", "repo", "path"),
                 )
-            self._refresh([row_id])
+            self.refresh([row_id])
         return row_id
 
-    def record_evidence(self, artifact: Artifact, evidence: Iterable[Evidence]) -> None:
+    def record_evidence(
+        self,
+        artifact: Artifact,
+        evidence: Iterable[Evidence],
+        *,
+        publication: int | None = None,
+    ) -> None:
         """Add observations about an artifact, which is added if it is not known yet.
 
         What was read from its content is kept under its SHA-256, where that is known, and so
@@ -163,16 +184,16 @@ class Writer:
         """
         artifact = _parsed(artifact)
         with self.transaction():
-            row_id = self._row_of(artifact) or self.record_artifact(artifact, seen=now())
-            self._observe(row_id, artifact.sha256, evidence)
-            self._refresh(self._holders(row_id, artifact.sha256))
+            row_id = self.row_of(artifact) or self.record_artifact(artifact, seen=now())
+            self._observe(row_id, artifact.sha256, evidence, publication)
+            self.refresh(self._holders(row_id, artifact.sha256))
 
     def reject(self, artifact: Artifact, reason: str, evidence: Iterable[Evidence] = ()) -> None:
         """Mark an artifact so that it is never offered again, with the reason as its note."""
         artifact = _parsed(artifact)
         with self.transaction():
             self.record_evidence(artifact, evidence)
-            row_id = self._row_of(artifact)
+            row_id = self.row_of(artifact)
             self._conn.execute(
                 "UPDATE artifacts SET availability = ?, note = ? WHERE id = ?",
                 (Availability.REJECTED.value, reason, row_id),
@@ -199,9 +220,10 @@ class Writer:
             )
 
     def is_verified(self, sha256: str) -> bool:
-        """Tell whether a content was read from a whole file that has this digest."""
+        """Tell whether this machine read a content from a whole file that has this digest."""
         found = self._conn.execute(
-            "SELECT 1 FROM evidence WHERE sha256 = ? AND place = ?", (sha256, VERIFIED)
+            "SELECT 1 FROM evidence WHERE sha256 = ? AND place = ? AND publication IS NULL",
+            (sha256, VERIFIED),
         )
         return found.fetchone() is not None
 
@@ -229,15 +251,19 @@ class Writer:
             )
             self.record_repository(repository, seen=seen)
 
-    def record_repository(self, repository: Repository, *, seen: str) -> None:
-        """Keep what a listing says about a repository itself."""
+    def record_repository(
+        self, repository: Repository, *, seen: str, publication: int | None = None
+    ) -> None:
+        """Keep what a listing, ours or that of a ``publication``, says about a repository."""
         with self.transaction():
             self._conn.execute(
                 "INSERT INTO repositories (source, repo, sha, modified, listed, gated, downloads, "
-                "likes, tags) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (source, repo) "
+                "likes, tags, private, publication) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) "
+                "ON CONFLICT (source, repo) "
                 "DO UPDATE SET repo = excluded.repo, sha = excluded.sha, "
                 "modified = excluded.modified, listed = excluded.listed, gated = excluded.gated, "
-                "downloads = excluded.downloads, likes = excluded.likes, tags = excluded.tags",
+                "downloads = excluded.downloads, likes = excluded.likes, tags = excluded.tags, "
+                "private = excluded.private, publication = excluded.publication",
                 (
                     repository.source,
                     repository.repo,
@@ -248,6 +274,8 @@ class Writer:
                     repository.downloads,
                     repository.likes,
                     json.dumps(repository.tags),
+                    int(repository.private),
+                    publication,
                 ),
             )
 
@@ -262,6 +290,16 @@ class Writer:
             self._conn.execute(
                 "DELETE FROM repositories WHERE source = ? AND repo = ?", (source, repo)
             )
+
+    def row_of(self, artifact: Artifact) -> int | None:
+        """Return the number of the row of this place and content, if there is one."""
+        rows = self._conn.execute(
+            "SELECT id, sha256, availability FROM artifacts WHERE source = ? AND repo = ? "
+            "AND path = ? ORDER BY availability = 'gone', id DESC",
+            (artifact.source, artifact.repo, artifact.path),
+        ).fetchall()
+        row = _same_content(rows, artifact.sha256)
+        return None if row is None else int(row["id"])
 
     def set_meta(self, key: str, value: str) -> None:
         """Keep a fact about the catalog itself."""
@@ -331,15 +369,6 @@ class Writer:
         )
         return int(str(table.last_pk))
 
-    def _row_of(self, artifact: Artifact) -> int | None:
-        rows = self._conn.execute(
-            "SELECT id, sha256, availability FROM artifacts WHERE source = ? AND repo = ? "
-            "AND path = ? ORDER BY availability = 'gone', id DESC",
-            (artifact.source, artifact.repo, artifact.path),
-        ).fetchall()
-        row = _same_content(rows, artifact.sha256)
-        return None if row is None else int(row["id"])
-
     def _holders(self, row_id: int | None, sha256: str | None) -> list[int]:
         rows = self._conn.execute(
             "SELECT id FROM artifacts WHERE id = ? OR sha256 = ?",
@@ -348,17 +377,24 @@ class Writer:
         return [int(row["id"]) for row in rows]
 
     def _observe(
-        self, row_id: int | None, sha256: str | None, evidence: Iterable[Evidence]
+        self,
+        row_id: int | None,
+        sha256: str | None,
+        evidence: Iterable[Evidence],
+        publication: int | None = None,
     ) -> None:
         """Add observations; those of the same attribute, origin and place make room."""
         fresh = list(dict.fromkeys(e for e in map(border.observation, evidence) if e is not None))
-        fresh = self._one_reading(row_id, sha256, fresh)
-        if row_id is not None and any(e.origin.value in _OF_NAMES for e in fresh):
-            # A name is read as a whole: what an older reading of it found is void.
-            self._conn.execute(
-                "DELETE FROM evidence WHERE artifact_id = ? AND origin IN (?, ?)",
-                (row_id, *_OF_NAMES),
-            )
+        if publication is None:
+            fresh = self._one_reading(row_id, sha256, fresh)
+            if row_id is not None and any(e.origin.value in _OF_NAMES for e in fresh):
+                # A name is read as a whole: what an older reading of it found is void.
+                self._conn.execute(
+                    "DELETE FROM evidence WHERE artifact_id = ? AND origin IN (?, ?)",
+                    (row_id, *_OF_NAMES),
+                )
+        else:
+            fresh = self._said_anew(row_id, sha256, fresh, publication)
         rows = []
         for item in fresh:
             by_content = sha256 is not None and (item.origin in OF_CONTENT or row_id is None)
@@ -372,16 +408,54 @@ class Writer:
                     "origin": item.origin.value,
                     "place": item.place,
                     "seen": item.seen,
+                    "publication": publication,
                 }
             )
-        # Not `artifact_id IS ? AND sha256 IS ?`: that would read the whole table each time.
-        for owner in ("artifact_id", "sha256"):
-            self._conn.executemany(
-                f"DELETE FROM evidence WHERE {owner} = :{owner} "  # noqa: S608
-                "AND attribute = :attribute AND origin = :origin AND place = :place",
-                (row for row in rows if row[owner] is not None),
-            )
-        self._table("evidence").insert_all(rows)
+        if publication is None:
+            # Not `artifact_id IS ? AND sha256 IS ?`: that would read the whole table each time.
+            for owner in ("artifact_id", "sha256"):
+                self._conn.executemany(
+                    f"DELETE FROM evidence WHERE {owner} = :{owner} "  # noqa: S608
+                    "AND attribute = :attribute AND origin = :origin AND place = :place",
+                    (row for row in rows if row[owner] is not None),
+                )
+        self._conn.executemany(
+            "INSERT INTO evidence (artifact_id, sha256, attribute, value, origin, place, seen, "
+            "publication) VALUES (:artifact_id, :sha256, :attribute, :value, :origin, :place, "
+            ":seen, :publication)",
+            rows,
+        )
+
+    def _said_anew(
+        self, row_id: int | None, sha256: str | None, fresh: list[Evidence], publication: int
+    ) -> list[Evidence]:
+        """Make room for what a publication says now, and drop what this machine knows itself.
+
+        A header or a name that was read here stands alone, whatever others read.
+        """
+        self.unsay(row_id, sha256, publication)
+        ours = self._conn.execute(
+            "SELECT attribute, origin, place FROM evidence "
+            "WHERE (artifact_id = ? OR sha256 = ?) AND publication IS NULL",
+            (row_id, sha256),
+        ).fetchall()
+        same = {(row["attribute"], row["origin"], row["place"]) for row in ours}
+        whole = {origin.value for origin in READ}, set(_OF_NAMES)
+        origins = {row["origin"] for row in ours}
+        read_here = {origin for group in whole if group & origins for origin in group}
+        return [
+            e
+            for e in fresh
+            if e.origin.value not in read_here
+            and (e.attribute, e.origin.value, e.place) not in same
+        ]
+
+    def unsay(self, row_id: int | None, sha256: str | None, publication: int) -> None:
+        """Delete what a publication said about an artifact, and about its content."""
+        self._conn.execute(
+            "DELETE FROM evidence WHERE (artifact_id = ? OR sha256 = ?) AND publication = ?",
+            (row_id, sha256, publication),
+        )
 
     def _one_reading(
         self, row_id: int | None, sha256: str | None, fresh: list[Evidence]
@@ -401,7 +475,7 @@ class Writer:
         )
         return fresh
 
-    def _refresh(self, ids: Iterable[int]) -> None:
+    def refresh(self, ids: Iterable[int]) -> None:
         """Bring what is derived from evidence up to date: the model, and the search index."""
         for row_id in ids:
             row = self._conn.execute("SELECT * FROM artifacts WHERE id = ?", (row_id,)).fetchone()

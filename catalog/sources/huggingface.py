@@ -50,7 +50,7 @@ MOST_REPOSITORIES = 50_000
 MOST_TAGS = 100
 LARGEST_CARD = 128 << 10
 
-_EXPANDED = ["sha", "lastModified", "siblings", "gated", "tags", "downloads", "likes"]
+_EXPANDED = ["sha", "lastModified", "siblings", "gated", "private", "tags", "downloads", "likes"]
 _REPO = re.compile(r"(?:[A-Za-z0-9_][A-Za-z0-9._-]{0,95}/)?[A-Za-z0-9_][A-Za-z0-9._-]{0,95}")
 
 
@@ -244,6 +244,7 @@ def _repository(info: ModelInfo) -> Repository:
         sha=border.commit(info.sha),
         modified=modified.strftime("%Y-%m-%dT%H:%M:%SZ") if modified else None,
         gated=bool(info.gated),
+        private=bool(info.private),
         downloads=border.count(info.downloads),
         likes=border.count(info.likes),
         tags=tuple(tag for tag in tags[:MOST_TAGS] if border.text(tag)),
