@@ -413,11 +413,11 @@ class Writer:
             )
         if publication is None:
             # Not `artifact_id IS ? AND sha256 IS ?`: that would read the whole table each time.
-            for owner in ("artifact_id", "sha256"):
+            for column in ("artifact_id", "sha256"):
                 self._conn.executemany(
-                    f"DELETE FROM evidence WHERE {owner} = :{owner} "  # noqa: S608
+                    f"DELETE FROM evidence WHERE {column} = :{column} "  # noqa: S608
                     "AND attribute = :attribute AND origin = :origin AND place = :place",
-                    (row for row in rows if row[owner] is not None),
+                    (row for row in rows if row[column] is not None),
                 )
         self._conn.executemany(
             "INSERT INTO evidence (artifact_id, sha256, attribute, value, origin, place, seen, "

@@ -34,7 +34,9 @@ COMMANDS = {
 GROUPS = {
     "catalog": {
         "status": ("catalog", "status_command", "Show how old the catalog is, and its sources."),
-        "update": ("catalog", "update_command", "Look for new uploads on Hugging Face."),
+        "update": ("catalog", "update_command", "Look for new uploads, or take a catalog in."),
+        "publish": ("catalog_publish", "publish_command", "Share the catalog with others."),
+        "keygen": ("catalog_publish", "keygen_command", "Make a key to sign it with."),
         "guess": ("catalog", "guess_command", "Tell what names alone say."),
     }
 }

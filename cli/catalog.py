@@ -215,7 +215,13 @@ def _evidence_json(artifact: Artifact) -> dict[str, Any]:
                 "value": attribute.value,
                 "disputed": attribute.disputed,
                 "evidence": [
-                    {"value": e.value, "origin": e.origin.value, "place": e.place, "seen": e.seen}
+                    {
+                        "value": e.value,
+                        "origin": e.origin.value,
+                        "place": e.place,
+                        "seen": e.seen,
+                        "publisher": e.publisher,
+                    }
                     for e in attribute.evidence
                 ],
             }
@@ -264,21 +270,87 @@ def _status_json(status: CatalogStatus) -> dict[str, Any]:
             }
             for source in status.sources
         ],
+        "publications": [
+            {
+                "from": p.address,
+                "name": p.name,
+                "key": p.key,
+                "serial": p.serial,
+                "date": p.date,
+                "expires": p.expires,
+                "taken": p.taken,
+                "artifacts": p.builds,
+            }
+            for p in status.publications
+        ],
         "notices": list(status.notices),
     }
 
 
 def update_command(
     *,
+    published: Annotated[
+        str | None,
+        typer.Option(
+            "--from",
+            envvar="RKFETCH_CATALOG_FROM",
+            metavar="PLACE",
+            help="Take in the catalog that somebody published at https://HOST/PATH, at "
+            "hf:OWNER/NAME or in a folder, instead of asking every repository.",
+        ),
+    ] = None,
+    key: Annotated[
+        str | None,
+        typer.Option(
+            "--key",
+            envvar="RKFETCH_CATALOG_KEY",
+            metavar="PUBKEY",
+            help="The publisher's key (RW…, or its file). Needed once for each place.",
+        ),
+    ] = None,
+    allow_unsigned: Annotated[
+        bool,
+        typer.Option("--allow-unsigned", help="Take in what nobody has signed."),
+    ] = False,
+    forget: Annotated[
+        bool,
+        typer.Option("--forget", help="Drop what was taken in from that place, and its key."),
+    ] = False,
     offline: options.OfflineOption = False,
     as_json: options.JsonOption = False,
     quiet: options.QuietOption = False,
 ) -> None:
-    """Bring the catalog up to date with Hugging Face (or the mirror that HF_ENDPOINT names).
+    """Bring the catalog up to date: from Hugging Face, or with --from from a published catalog.
 
-    Only repositories that changed are asked for, and only headers that nobody has read yet are
-    read, some kilobytes each. Interrupted, the same command goes on where it was.
+    Only repositories that changed are asked for (at the mirror that HF_ENDPOINT names, if it is
+    set), and only headers that nobody has read yet are read, some kilobytes each. Of a published
+    catalog, only what changed is fetched, and its signature is checked. Interrupted, the same
+    command goes on where it was.
+
+    \b
+    Examples:
+      rkfetch catalog update
+      rkfetch catalog update --from https://example.org/catalog --key RW…
+      rkfetch catalog update --from /media/usb/catalog
     """
+    if published is not None:
+        from .catalog_publish import update_from
+
+        update_from(
+            published,
+            key=key,
+            allow_unsigned=allow_unsigned,
+            forget=forget,
+            offline=offline,
+            as_json=as_json,
+            quiet=quiet,
+        )
+        return
+    if allow_unsigned or forget:
+        raise UsageError(
+            "--allow-unsigned and --forget need --from",
+            hint="`rkfetch catalog status` lists what was taken in",
+        )
     if offline:
         raise OfflineError(
             "the catalog was not updated: the network is switched off",

@@ -118,7 +118,7 @@ def _attribute_lines(attribute: Attribute) -> Iterator[str]:
         seen = (item.seen or "")[:10]
         yield (
             f"    {mark} {safe(item.value):<16} {item.origin.value:<10} {seen:<10} "
-            f"{safe(item.place)}"
+            f"{safe(item.place)}" + (f" (says {safe(item.publisher)})" if item.publisher else "")
         )
 
 
@@ -137,6 +137,14 @@ def status_lines(status: CatalogStatus) -> Iterator[str]:
         counts = [str(source.rows.get(state, 0)) for state in Availability]
         updated = f"{source.updated or 'snapshot only'}{_age(source.updated)}"
         yield _source_line(source.source, counts, updated)
+    for published in status.publications:
+        yield ""
+        yield f"taken from {safe(published.address)}"
+        yield (
+            f"  {safe(published.name or '')}: serial {published.serial}, "
+            f"{published.builds} builds, {published.date[:10]}{_age(published.date)}"
+        )
+        yield f"  key {published.key or 'none: it is not signed'}"
 
 
 def _source_line(source: str, counts: Sequence[str], updated: str) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -109,12 +110,12 @@ def public_key(text: str) -> str:
         return _word(PublicKey.from_base64(text.strip()))
     except Error as error:
         why = str(error)
-    path = Path(text)
-    if path.is_file():
-        try:
-            return _word(PublicKey.from_bytes(_read(path)))
-        except Error as error:
-            why = str(error)
+    with suppress(OSError):  # what is too long to be a path is none
+        if Path(text).is_file():
+            try:
+                return _word(PublicKey.from_bytes(_read(Path(text))))
+            except Error as error:
+                why = str(error)
     raise UsageError(
         f"'{text[:200]}' is no public key of minisign",
         cause=[why],
@@ -133,7 +134,11 @@ def verify(content: bytes, signature: bytes, key: str, *, what: str) -> None:
     try:
         signed = Signature.from_bytes(signature)
     except Error as error:
-        raise IntegrityError(f"{what}: its signature cannot be read", cause=[f"{error}"]) from error
+        raise IntegrityError(
+            f"{what}: its signature cannot be read",
+            cause=[str(error)],
+            hint="try again later or from another place; nothing of it was taken",
+        ) from error
     if not signed.is_prehashed():
         raise IntegrityError(
             f"{what}: its signature is of minisign's old form",
@@ -179,5 +184,10 @@ def _number(encoded: bytes) -> str:
 
 
 def _read(path: Path) -> bytes:
-    with disk_errors(path), path.open("rb") as file:
-        return file.read(_LARGEST_FILE)
+    try:
+        with path.open("rb") as file:
+            return file.read(_LARGEST_FILE)
+    except OSError as error:
+        raise UsageError(
+            f"{path} cannot be used", cause=[error.strerror or str(error)], hint=_MAKE_ONE
+        ) from error

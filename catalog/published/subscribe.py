@@ -216,6 +216,7 @@ class _Subscriber:
                     expected=f"at most {most} bytes",
                     actual=f"more than {most} bytes",
                     cause=[f"no more than {most:,} bytes were read of it"],
+                    hint="does the address lead to a published catalog? Nothing was changed",
                 )
         return found
 

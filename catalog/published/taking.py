@@ -168,8 +168,8 @@ class Taking:
             "AND availability <> 'gone' "
             "AND NOT EXISTS (SELECT 1 FROM published WHERE artifact_id = artifacts.id) "
             "AND NOT EXISTS (SELECT 1 FROM evidence "
-            "WHERE artifact_id = artifacts.id AND publication IS NULL)",
-            (f"no longer in the catalog of {self._manifest.name}", ours),
+            "WHERE (artifact_id = ? OR sha256 = ?) AND publication IS NULL)",
+            (f"no longer in the catalog of {self._manifest.name}", ours, ours, sha256),
         )
         self._writer.refresh([ours])
 

@@ -10,7 +10,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
 Content: TypeAlias = "bytes | Callable[[], bytes]"
 """The bytes of a file, or what makes them when they are first asked for."""
@@ -19,7 +19,7 @@ Gate: TypeAlias = 'Literal[False, "auto", "manual"]'
 FIRST_DAY = datetime(2026, 10, 1, 12, tzinfo=timezone.utc)
 _ATTRIBUTES = b"".join(
     b"*.%s filter=lfs diff=lfs merge=lfs -text\n" % kind
-    for kind in (b"rkllm", b"rknn", b"safetensors")
+    for kind in (b"rkllm", b"rknn", b"safetensors", b"gz")
 )
 
 
@@ -89,9 +89,10 @@ class Commit:
 
 @dataclass(kw_only=True)
 class Repo:
-    """A model repository."""
+    """A repository of a model, or of a dataset."""
 
     id: str
+    kind: Literal["models", "datasets"] = "models"
     own_tags: tuple[str, ...] = ()
     own_library: str | None = None
     gated: Gate = False
@@ -149,6 +150,14 @@ class Repo:
         tree.update({file.path: file for file in files})
         self._advance(branch, title or f"Upload {len(files)} files", tree)
         return files
+
+    def commit_files(
+        self, added: Iterable[RepoFile], removed: Iterable[str], *, title: str, branch: str
+    ) -> None:
+        """Commit files that come and go."""
+        tree = {p: f for p, f in self.branches[branch].files.items() if p not in set(removed)}
+        tree.update({file.path: file for file in added})
+        self._advance(branch, title, tree)
 
     def remove_file(self, path: str, *, branch: str = "main") -> None:
         """Commit the removal of a file."""
