@@ -22,6 +22,7 @@ from rkfetch.registry.errors import IntegrityError, UsageError
 from rkfetch.registry.model import settle
 
 from .form import (
+    LONGEST_NAME,
     MANIFEST,
     MOST_CHANGES,
     PARTS,
@@ -86,10 +87,17 @@ def publish(
     """Publish a catalog into a folder, which is new, empty, or was published to before.
 
     Raises:
-        UsageError: the folder is something else, or was published to with another key.
+        UsageError: the folder is something else, or was published to with another key; or the
+            name cannot be shown.
         IntegrityError: what was published there before cannot be read.
         DiskSpaceError, RkfetchError: it cannot be written.
     """
+    if not name or len(name) > LONGEST_NAME or not name.isprintable():
+        raise UsageError(
+            "the catalog needs a name that can be shown",
+            cause=[f"a name has 1 to {LONGEST_NAME} characters, none of them control characters"],
+            hint="name it with --name TEXT",
+        )
     make_directory(folder / PARTS)
     with disk_errors(folder), _alone(folder):
         return _Publisher(folder, name, signer, date, expires_days).run(catalog)
