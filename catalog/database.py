@@ -177,11 +177,16 @@ class Catalog:
         """Return all artifacts."""
         return self._artifacts("TRUE", ())
 
-    def in_parts(self) -> Iterator[list[Artifact]]:
-        """Return all artifacts, some hundreds at a time, so that memory stays bounded."""
+    def in_parts(self) -> Iterator[dict[int, Artifact]]:
+        """Return all artifacts by their row numbers, some hundreds at a time."""
         ids = [int(row["id"]) for row in self._rows("SELECT id FROM artifacts ORDER BY id")]
         for part in _chunks(ids):
-            yield self.by_ids(part)
+            yield dict(self._with_ids(*_any_of("id", part)))
+
+    def published_ids(self) -> set[int]:
+        """Return the row numbers of artifacts that somebody has published."""
+        rows = self._rows("SELECT artifact_id AS id FROM published WHERE artifact_id IS NOT NULL")
+        return {int(row["id"]) for row in rows}
 
     def repositories(self) -> list[Repository]:
         """Return the repositories that an update, here or at a publisher's, has seen listed."""

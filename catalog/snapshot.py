@@ -74,7 +74,15 @@ def build(folder: Path, path: Path) -> None:
             for row in rows():
                 writer.record_artifact(row.artifact, companions=row.companions, seen=SNAPSHOT_DATE)
     with Catalog.open(draft) as catalog:
-        publish(catalog, folder, name="rkfetch", signer=None, date=date, expires_days=None)
+        publish(
+            catalog,
+            folder,
+            name="rkfetch",
+            signer=None,
+            date=date,
+            expires_days=None,
+            unlisted=True,
+        )
     with closing(create(path)) as conn:
         take_shipped(conn, folder)
         conn.execute("INSERT INTO names (names) VALUES ('optimize')")

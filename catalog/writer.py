@@ -350,24 +350,27 @@ class Writer:
         return int(row["id"])
 
     def _insert(self, artifact: Artifact, sha256: str | None, seen: str | None) -> int:
-        table = self._table("artifacts").insert(
-            {
-                "source": artifact.source,
-                "repo": artifact.repo,
-                "path": artifact.path,
-                "revision": artifact.revision,
-                "size_bytes": artifact.size_bytes,
-                "sha256": sha256,
-                "availability": artifact.availability.value,
-                "gated": int(artifact.gated),
-                "curated": int(artifact.curated),
-                "updated": artifact.updated,
-                "note": artifact.note,
-                "first_seen": seen,
-                "last_seen": seen,
-            }
+        done = self._conn.execute(
+            "INSERT INTO artifacts (source, repo, path, revision, size_bytes, sha256, "
+            "availability, gated, curated, updated, note, first_seen, last_seen) "
+            "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (
+                artifact.source,
+                artifact.repo,
+                artifact.path,
+                artifact.revision,
+                artifact.size_bytes,
+                sha256,
+                artifact.availability.value,
+                int(artifact.gated),
+                int(artifact.curated),
+                artifact.updated,
+                artifact.note,
+                seen,
+                seen,
+            ),
         )
-        return int(str(table.last_pk))
+        return int(str(done.lastrowid))
 
     def _holders(self, row_id: int | None, sha256: str | None) -> list[int]:
         rows = self._conn.execute(

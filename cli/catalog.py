@@ -346,9 +346,9 @@ def update_command(
             quiet=quiet,
         )
         return
-    if allow_unsigned or forget:
+    if key is not None or allow_unsigned or forget:
         raise UsageError(
-            "--allow-unsigned and --forget need --from",
+            "--key, --allow-unsigned and --forget need --from",
             hint="`rkfetch catalog status` lists what was taken in",
         )
     if offline:

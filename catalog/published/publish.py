@@ -83,8 +83,12 @@ def publish(
     signer: Signer | None,
     date: datetime | None = None,
     expires_days: int | None = EXPIRES_DAYS,
+    unlisted: bool = False,
 ) -> Published:
     """Publish a catalog into a folder, which is new, empty, or was published to before.
+
+    ``unlisted`` builds are published too: those of repositories that no listing showed, and
+    that nobody else has published.
 
     Raises:
         UsageError: the folder is something else, or was published to with another key; or the
@@ -98,31 +102,27 @@ def publish(
             cause=[f"a name has 1 to {LONGEST_NAME} characters, none of them control characters"],
             hint="name it with --name TEXT",
         )
-    make_directory(folder / PARTS)
+    make_directory(folder)
     with disk_errors(folder), _alone(folder):
-        return _Publisher(folder, name, signer, date, expires_days).run(catalog)
+        publisher = _Publisher(folder, name, signer, unlisted=unlisted)
+        return publisher.run(catalog, date or datetime.now(timezone.utc), expires_days)
 
 
 class _Publisher:
-    def __init__(
-        self,
-        folder: Path,
-        name: str,
-        signer: Signer | None,
-        date: datetime | None,
-        expires_days: int | None,
-    ) -> None:
+    def __init__(self, folder: Path, name: str, signer: Signer | None, *, unlisted: bool) -> None:
         self._folder = folder
         self._name = name
         self._signer = signer
-        self._now = (date or datetime.now(timezone.utc)).replace(microsecond=0)
-        until = None if expires_days is None else self._now + timedelta(days=expires_days)
-        self._expires = None if until is None else _time(until)
+        self._unlisted = unlisted
         self._content_before = b""
 
-    def run(self, catalog: Catalog) -> Published:
+    def run(self, catalog: Catalog, date: datetime, expires_days: int | None) -> Published:
+        self._now = date.replace(microsecond=0)
+        until = None if expires_days is None else self._now + timedelta(days=expires_days)
+        self._expires = None if until is None else _time(until)
         before = self._before()
-        rows = Rows(catalog)
+        make_directory(self._folder / PARTS)
+        rows = Rows(catalog, unlisted=self._unlisted)
         old = None if before is None else self._old_lines(before)
         changed = None if old is None else _difference(old, rows.lines)
         key = self._signer.public if self._signer else None
@@ -270,7 +270,7 @@ def _signature_of(content: bytes) -> str:
 class Rows:
     """Everything in a catalog that may be published, as lines by their keys."""
 
-    def __init__(self, catalog: Catalog) -> None:
+    def __init__(self, catalog: Catalog, *, unlisted: bool) -> None:
         self.lines: dict[bytes, bytes] = {}
         self.left_out: list[tuple[str, str]] = []
         """What readers would refuse, each with the reason."""
@@ -278,15 +278,19 @@ class Rows:
         self.sources: set[str] = set()
         self.updated = _updated(catalog)
         """When each source was last looked at, here or at a publisher's."""
-        repositories = [r for r in catalog.repositories() if r.source in PUBLIC]
-        private = {(r.source, r.repo.casefold()) for r in repositories if r.private}
-        for repository in repositories:
-            if not repository.private:
-                self._add(*repository_line(repository), what=repository.repo)
+        listed = {
+            (r.source, r.repo.casefold()): r
+            for r in catalog.repositories()
+            if r.source in PUBLIC and not r.private
+        }
+        for repository in listed.values():
+            self._add(*repository_line(repository), what=repository.repo)
+        # Not what a user once asked for with a token: only what a listing shows to everybody.
+        known = catalog.published_ids()
         for artifacts in catalog.in_parts():
-            for artifact in artifacts:
+            for number, artifact in artifacts.items():
                 place = (artifact.source, artifact.repo.casefold())
-                if artifact.source in PUBLIC and place not in private:
+                if place in listed or number in known or (unlisted and artifact.source in PUBLIC):
                     line = artifact_line(_for_all(artifact), catalog.companions(artifact))
                     self._add(*line, what=artifact.name)
 

@@ -90,11 +90,13 @@ def test_published_here_and_taken_in_there(
 def test_what_others_say_is_shown_as_theirs(
     rkfetch: Rkfetch, key: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from rkfetch.catalog.writer import Writer
+    from rkfetch.catalog.writer import Repository, Writer
     from rkfetch.registry.model import Artifact, Evidence, Origin, settle
 
     said = Evidence(attribute="toolkit", value="1.2.3", origin=Origin.CARD, place="a card")
     with Writer.open() as writer:
+        found = Repository(source="huggingface", repo="a/b")
+        writer.record_repository(found, seen="2026-11-24T00:00:00Z")
         writer.record_artifact(
             Artifact(source="huggingface", repo="a/b", path="c.rkllm", attributes=settle([said]))
         )
@@ -119,7 +121,8 @@ def test_what_others_say_is_shown_as_theirs(
         (("publish", "x", "--hub", "a/b"), "name one place to publish to"),
         (("publish", "x"), "there is no key to sign with"),
         (("publish", "x", "--key", "nowhere"), "nowhere cannot be used"),
-        (("update", "--forget"), "--allow-unsigned and --forget need --from"),
+        (("update", "--forget"), "--key, --allow-unsigned and --forget need --from"),
+        (("update", "--key", "RWx"), "--key, --allow-unsigned and --forget need --from"),
         (("update", "--from", "ftp://x"), "names no place that can be read"),
         (("keygen", "k"), "a key needs a password"),
     ],

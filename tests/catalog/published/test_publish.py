@@ -136,6 +136,12 @@ def test_what_is_private_or_lies_on_a_disk_is_left_out(publisher: Publisher) -> 
     )
     with Writer.open(publisher.db) as writer:
         writer.record_repository(listed(hidden.repo, private=True), seen="2026-11-24T00:00:00Z")
+        # Asked for by its name, with a token: no listing showed it.
+        writer.record_artifact(build(7, repo="Ann/HiddenToo-7B-rk3576"))
+        # Private until its owner removed it.
+        writer.record_repository(listed("Ann/Hidden3", private=True), seen="2026-11-24T00:00:00Z")
+        writer.record_artifact(build(8, repo="Ann/Hidden3"))
+        writer.drop_repository("huggingface", "Ann/Hidden3", note="removed")
     publisher.publish()
     rows = lines(publisher.folder)
     everything = json.dumps(rows) + (publisher.folder / PAGE).read_text()
@@ -190,6 +196,7 @@ def test_a_folder_of_something_else_is_left_alone(publisher: Publisher) -> None:
     (publisher.folder / "photo.jpg").write_bytes(b"x")
     with pytest.raises(UsageError, match="holds something else"):
         publisher.publish()
+    assert [p.name for p in publisher.folder.iterdir()] == ["photo.jpg"]
     (publisher.folder / "photo.jpg").unlink()
     (publisher.folder / MANIFEST).write_text("{}")
     with pytest.raises(IntegrityError, match="cannot be read"):
