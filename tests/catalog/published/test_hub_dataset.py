@@ -12,7 +12,9 @@ import pytest
 from hub.server import Hub
 from rkfetch.catalog.published.form import MANIFEST
 from rkfetch.catalog.published.hub import publish_to_hub
+from rkfetch.catalog.published.publish import Rows
 from rkfetch.registry.errors import AuthenticationError, NetworkError, UsageError
+from rkllm_files import rkllm_bytes
 
 from .conftest import build
 
@@ -181,3 +183,25 @@ def test_somebody_else_who_writes_at_the_same_time_is_not_overwritten(
     monkeypatch.setattr(module, "publish", slow)
     with pytest.raises(NetworkError, match="somebody else wrote to Ann/catalog"):
         to_hub(publisher)
+
+
+def test_a_private_repository_that_a_crawl_found_stays_private(
+    publisher: Publisher, hub: Hub
+) -> None:
+    """The token's owner sees it in the listing, and nobody else does."""
+    from rkfetch.catalog.database import Catalog
+    from rkfetch.catalog.sources.huggingface import HuggingFace
+    from rkfetch.catalog.update import update
+    from rkfetch.registry.http import Http
+    from rkfetch.registry.hub import hub_token
+
+    for name, private in (("Open-4B-rk3576", False), ("Secret-4B-rk3576", True)):
+        repo = hub.add_repo(f"Ann/{name}", tags=("rkllm",), private=private)
+        repo.add_file(f"{name}.rkllm", rkllm_bytes(platform="rk3576"))
+    with Http(token=hub_token()) as http, HuggingFace(http) as source:
+        report = update(source, http, path=publisher.db)
+    assert report.builds == 2
+    with Catalog.open(publisher.db) as catalog:
+        lines = Rows(catalog, unlisted=False).lines.values()
+    assert any(b"Open-4B" in line for line in lines)
+    assert not any(b"Secret" in line for line in lines)
