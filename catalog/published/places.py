@@ -115,13 +115,15 @@ class Folder:
         """Return a file; a folder is read whatever it was before."""
         del etag, modified
         path = self._path / name
-        if not path.is_file():
-            raise MissingFileError(f"{path} is not there")
         try:
-            with path.open("rb") as file:
-                return Found(content=file.read(most + 1))
+            if path.is_file():  # a pipe would keep us waiting
+                with path.open("rb") as file:
+                    return Found(content=file.read(most + 1))
         except OSError as error:
-            raise UsageError(f"{path} cannot be read", cause=[error.strerror or ""]) from error
+            raise UsageError(
+                f"{path} cannot be read", cause=[error.strerror or str(error)]
+            ) from error
+        raise MissingFileError(f"{path} is not there")
 
 
 class Web:

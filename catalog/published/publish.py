@@ -53,8 +53,9 @@ PUBLIC = ("huggingface", "modelscope", "modelzoo", "github", "other")
 """Sources whose rows are everybody's: what lies on somebody's disk is not."""
 PAGE = "index.html"
 EXPIRES_DAYS = 90
-_PART_BYTES = 512 << 10
-"""Unpacked; about a tenth of it is sent, which a link of 1 kB/s still brings within a minute."""
+_PART_BYTES = 1 << 20
+"""Unpacked; at most 60 kB of it are sent, which a link of 1 kB/s brings within the minute that an
+answer may take."""
 _REPEAT_AFTER = timedelta(days=1)
 """The same rows are published anew after this time, to say that they still hold."""
 _CHANGES_SHARE = 0.5

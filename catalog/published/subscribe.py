@@ -178,7 +178,11 @@ class _Subscriber:
             found is None or (same_terms and _is(known.manifest, found.content))
         ):
             return self._unchanged(known)
-        assert found is not None, "nothing was asked for on conditions"
+        if found is None:
+            raise NetworkError(
+                f"{self._place.address} says that nothing is new, though it was not asked that",
+                hint="try again later or from another place",
+            )
         manifest = self._judged(found.content, known)
         taken.name, taken.serial, taken.date = manifest.name, manifest.serial, manifest.date
         taken.rows = manifest.rows

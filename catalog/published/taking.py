@@ -1,8 +1,8 @@
 """Take the rows of a published catalog into this one, and take back what it says no more.
 
 What it says stays apart from what this machine found out itself: it is evidence under its
-publisher's name, replaced as a whole when it says something else, and removed without a trace
-when it is forgotten. Where this machine has listed a repository later than the publisher, or has
+publisher's name, replaced as a whole when it says something else, and withdrawn when it says it
+no more. Where this machine has listed a repository later than the publisher, or has
 read a header or a name itself, it knows better.
 """
 

@@ -19,7 +19,7 @@ from rkfetch.catalog.database import Catalog
 from rkfetch.catalog.published import signing
 from rkfetch.catalog.published.form import MANIFEST, SIGNATURE
 from rkfetch.catalog.published.places import place_of
-from rkfetch.catalog.published.subscribe import forget
+from rkfetch.catalog.published.subscribe import forget, take_from
 from rkfetch.catalog.writer import VERIFIED, Writer
 from rkfetch.registry.errors import (
     AuthenticationError,
@@ -486,9 +486,13 @@ def test_a_web_server_is_asked_for_little(
 
 
 def test_an_interrupted_one_goes_on_with_the_parts_that_it_has(
-    publisher: Publisher, subscriber: Subscriber, server: Server
+    publisher: Publisher,
+    subscriber: Subscriber,
+    server: Server,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    publisher.add(*(build(n, repo=f"Ann/R{n}-rk3576") for n in range(100, 1500)))
+    monkeypatch.setattr("rkfetch.catalog.published.publish._PART_BYTES", 16 << 10)
+    publisher.add(*(build(n, repo=f"Ann/R{n}-rk3576") for n in range(100, 150)))
     parts = publisher.publish().manifest.parts
     assert len(parts) >= 2
     server.broken = {parts[1].sha256}
@@ -523,6 +527,31 @@ def test_what_is_replaced_while_it_is_read_is_read_anew(
     server.held.popitem()[1].set()
     reader.join(60)
     assert done[0].serial == new.serial
+
+
+def test_a_server_that_always_says_unchanged_is_found_out(
+    publisher: Publisher, subscriber: Subscriber
+) -> None:
+    class Frozen:
+        address = "https://a.example"
+
+        def get(self, *_: Any, **__: Any) -> None:
+            return None
+
+    def take() -> Any:
+        return take_from(
+            Frozen(), key=publisher.key, path=subscriber.path, clock=lambda: subscriber.now
+        )
+
+    with pytest.raises(NetworkError, match="though it was not asked that"):
+        take()
+    Frozen.address = str(publisher.folder)
+    publisher.publish()
+    subscriber.take(publisher.folder, publisher.key)
+    assert take().how == "unchanged"
+    subscriber.now += timedelta(days=91)
+    with pytest.raises(IntegrityError, match="has expired"):
+        take()
 
 
 def test_a_server_that_wants_a_password_is_a_sentence(subscriber: Subscriber) -> None:
