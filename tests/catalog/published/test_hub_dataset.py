@@ -12,7 +12,7 @@ import pytest
 from hub.server import Hub
 from rkfetch.catalog.published.form import MANIFEST
 from rkfetch.catalog.published.hub import publish_to_hub
-from rkfetch.catalog.published.publish import Rows
+from rkfetch.catalog.published.publish import Rows, publish
 from rkfetch.registry.errors import AuthenticationError, NetworkError, UsageError
 from rkllm_files import rkllm_bytes
 
@@ -168,18 +168,14 @@ def test_a_hub_that_is_down_is_a_sentence(publisher: Publisher, hub: Hub) -> Non
 def test_somebody_else_who_writes_at_the_same_time_is_not_overwritten(
     publisher: Publisher, hub: Hub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import rkfetch.catalog.published.hub as module
-
-    real = module.publish
-
     def slow(*arguments: Any, **options: Any) -> Any:
-        done = real(*arguments, **options)
+        done = publish(*arguments, **options)
         dataset = hub.find_dataset(REPO)
         assert dataset is not None
         dataset.add_file("theirs.txt", b"x", lfs=False)
         return done
 
-    monkeypatch.setattr(module, "publish", slow)
+    monkeypatch.setattr("rkfetch.catalog.published.hub.publish", slow)
     with pytest.raises(NetworkError, match="somebody else wrote to Ann/catalog"):
         to_hub(publisher)
 
