@@ -15,7 +15,7 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from rkfetch.registry.errors import IntegrityError, UsageError
-from rkfetch.registry.model import Evidence, Origin, Platform
+from rkfetch.registry.model import Artifact, Evidence, Origin, Platform
 from rkfetch.registry.sightings import Outcome, Sighting
 from rkfetch.registry.versions import as_version
 
@@ -24,7 +24,6 @@ from . import border
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
-    from rkfetch.registry.model import Artifact
     from rkfetch.registry.versions import Version
 
 SCHEMA_VERSION = 1
@@ -64,6 +63,11 @@ class Addition:
     def id(self) -> str:
         """A short name, the same wherever the same is observed."""
         return hashlib.sha256(self.line().encode()).hexdigest()[:12]
+
+    @property
+    def file(self) -> Artifact:
+        """The file that it is about, without what is known of that."""
+        return Artifact(source=self.source, repo=self.repo, path=self.path, sha256=self.sha256)
 
     @property
     def place(self) -> str:

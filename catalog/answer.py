@@ -234,9 +234,9 @@ def _exact_file(catalog: Catalog, file: FileReference) -> Artifact:
 
 
 def _may_be_misread(resolution: Resolution) -> bool:
-    """Tell whether a build is refused and its header is known from a reading by range only."""
+    """Tell whether a build is refused for what was read by range only, or by others."""
     return resolution.choice is None and any(
-        e.origin in READ and e.place != VERIFIED
+        e.origin in READ and (e.place != VERIFIED or e.publisher is not None)
         for candidate in resolution.refused
         for attribute in candidate.artifact.attributes.values()
         for e in attribute.evidence

@@ -58,6 +58,8 @@ def text(value: object) -> str | None:
     """Read text that can be stored, and is of a length that somebody may want to read."""
     if not isinstance(value, str) or len(value) > LONGEST_TEXT:
         return None
+    if value.isascii():
+        return value
     return value if not any("\ud800" <= c <= "\udfff" for c in value) else None
 
 

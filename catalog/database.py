@@ -39,6 +39,7 @@ __all__ = [
     "CatalogStatus",
     "Companion",
     "Kept",
+    "Publication",
     "Repository",
     "SourceStatus",
     "catalog_path",
@@ -72,6 +73,8 @@ class Repository:
     modified: str | None = None
     created: str | None = None
     gated: bool = False
+    private: bool = False
+    """Only some users see it: nothing of it is published."""
     downloads: int | None = None
     """In the last month, as the Hub counts."""
     likes: int | None = None
@@ -97,6 +100,29 @@ class SourceStatus:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Publication:
+    """A published catalog, as it was taken in."""
+
+    id: int
+    address: str
+    """A URL, ``hf:OWNER/NAME`` or a path; `files.SHIPPED` for the one that comes with rkfetch."""
+    name: str | None
+    """What its publisher calls it; None for the shipped one."""
+    key: str | None
+    """The minisign key that must have signed it; None if it is taken unsigned."""
+    serial: int
+    manifest: str
+    """SHA-256 of its manifest."""
+    date: str
+    expires: str | None
+    etag: str | None
+    modified: str | None
+    taken: str
+    """When it was taken in, RFC 3339."""
+    builds: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CatalogStatus:
     """What the catalog is made of, and how old it is."""
 
@@ -111,6 +137,8 @@ class CatalogStatus:
     probed: int
     """Contents whose header was read."""
     sources: tuple[SourceStatus, ...]
+    publications: tuple[Publication, ...]
+    """Other people's catalogs in it."""
     notices: tuple[str, ...]
 
 
@@ -239,6 +267,30 @@ class Catalog:
         """Return all artifacts."""
         return self._artifacts("TRUE", ())
 
+    def in_parts(self) -> Iterator[dict[int, Artifact]]:
+        """Return all artifacts by their row numbers, some hundreds at a time."""
+        ids = [int(row["id"]) for row in self.rows("SELECT id FROM artifacts ORDER BY id")]
+        for part in _chunks(ids):
+            yield dict(self._with_ids(*_any_of("id", part)))
+
+    def published_ids(self) -> set[int]:
+        """Return the row numbers of artifacts that somebody has published."""
+        rows = self.rows("SELECT artifact_id AS id FROM published WHERE artifact_id IS NOT NULL")
+        return {int(row["id"]) for row in rows}
+
+    def all_repositories(self) -> list[Repository]:
+        """Return the repositories that an update, here or at a publisher's, has seen listed."""
+        rows = self.rows("SELECT * FROM repositories ORDER BY source, repo")
+        return [_repository(row) for row in rows]
+
+    def publications(self) -> list[Publication]:
+        """Return the published catalogs that this one takes in, the shipped one first."""
+        rows = self.rows(
+            "SELECT p.*, (SELECT count(artifact_id) FROM published WHERE publication = p.id) "
+            "AS builds FROM publications p ORDER BY id"
+        )
+        return [Publication(**{name: row[name] for name in Publication.__slots__}) for row in rows]
+
     def companions(self, artifact: Artifact) -> tuple[Companion, ...]:
         """Return the files that belong to an artifact."""
         rows = self.rows(
@@ -318,6 +370,7 @@ class Catalog:
                 evidence=self._count("evidence"),
                 probed=self._count("probes"),
                 sources=self._sources(),
+                publications=tuple(p for p in self.publications() if p.name is not None),
                 notices=self.notices,
             )
 
@@ -326,6 +379,7 @@ class Catalog:
         known = [snapshot_date(self._conn)]
         updates = self._pairs("SELECT key, value FROM meta WHERE key LIKE 'updated:%'")
         known += [value for key, value in updates.items() if key != f"updated:{LOCAL}"]
+        known += self._pairs("SELECT id, date FROM publications").values()
         days = [day for text in known if text and (day := _day(text))]
         return max(days, default=None)
 
@@ -444,19 +498,27 @@ def read_artifacts(
 
 def _evidence(conn: sqlite3.Connection, ids: Sequence[int]) -> dict[int, list[Evidence]]:
     found: dict[int, list[Evidence]] = defaultdict(list)
+    publishers = dict(conn.execute("SELECT id, name FROM publications").fetchall())
+    told: set[tuple[Any, ...]] = set()
     for part in _chunks(ids):
         marks = ",".join("?" * len(part))
         for row in conn.execute(
-            "SELECT artifact_id AS id, attribute, value, origin, place, seen FROM evidence "  # noqa: S608
-            f"WHERE artifact_id IN ({marks}) "
-            "UNION ALL SELECT a.id, e.attribute, e.value, e.origin, e.place, e.seen "
-            "FROM artifacts a JOIN evidence e ON e.sha256 = a.sha256 "
-            f"WHERE a.id IN ({marks})",
+            "SELECT artifact_id AS id, attribute, value, origin, place, seen, publication "  # noqa: S608
+            f"FROM evidence WHERE artifact_id IN ({marks}) "
+            "UNION ALL SELECT a.id, e.attribute, e.value, e.origin, e.place, e.seen, "
+            "e.publication FROM artifacts a JOIN evidence e ON e.sha256 = a.sha256 "
+            f"WHERE a.id IN ({marks}) ORDER BY publication",
             [*part, *part],
         ):
             item = observed(row)
-            if item is not None:
-                found[row["id"]].append(item)
+            # Catalogs that repeat each other tell nothing new; our own word (NULL) is first.
+            heard = (row["id"], *row[1:5])
+            if item is not None and heard not in told:
+                told.add(heard)
+                publisher = publishers.get(row["publication"])
+                found[row["id"]].append(
+                    item if publisher is None else replace(item, publisher=publisher)
+                )
     return found
 
 
@@ -488,6 +550,7 @@ def _repository(row: sqlite3.Row) -> Repository:
         modified=row["modified"],
         created=row["created"],
         gated=bool(row["gated"]),
+        private=bool(row["private"]),
         downloads=row["downloads"],
         likes=row["likes"],
         tags=tuple(json.loads(row["tags"])),

@@ -23,10 +23,15 @@ from .schema import BUSY_TIMEOUT_S, SCHEMA_VERSION, known_version, migrate, vers
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-SNAPSHOT = Path(__file__).with_name("data") / "snapshot.db"
-"""The catalog that ships with rkfetch."""
+PUBLISHED = Path(__file__).with_name("data") / "snapshot"
+"""The catalog that ships with rkfetch, as it would be published."""
+SNAPSHOT = PUBLISHED.with_suffix(".db")
+"""The same, taken in already, so that the first command need not do it."""
+SHIPPED = "shipped"
+"""What stands for the address of that catalog."""
 SNAPSHOT_DATE = "2026-11-23"
 """When the snapshot's data were last compared with their sources."""
+SNAPSHOT_SERIAL = int(SNAPSHOT_DATE.replace("-", "")) * 10**6
 
 SOON_LOOKED_OVER = 16 << 20
 """Bytes of a catalog that are looked at whenever it is opened."""
@@ -121,8 +126,10 @@ def _checked(path: Path) -> sqlite3.Connection:
         _require_whole(conn)
         if version < SCHEMA_VERSION:
             migrate(conn, path)
-        if (snapshot_date(conn) or SNAPSHOT_DATE) < SNAPSHOT_DATE:
-            _take_in_snapshot(conn)
+        if _is_behind(conn):
+            from .published.shipped import take_shipped
+
+            take_shipped(conn)
     except BaseException:
         conn.close()
         raise
@@ -149,12 +156,12 @@ def _size(conn: sqlite3.Connection) -> int:
     return int(pages * page)
 
 
-def _take_in_snapshot(conn: sqlite3.Connection) -> None:
-    """Add what a newer rkfetch ships to a catalog that an older one installed."""
-    from .merge import merge
-
-    with closing(connect(SNAPSHOT, mode="ro", immutable=True)) as shipped:
-        merge(shipped, conn)
+def _is_behind(conn: sqlite3.Connection) -> bool:
+    """Tell whether a catalog that an older rkfetch installed lacks what this one ships."""
+    row = conn.execute("SELECT serial FROM publications WHERE address = ?", (SHIPPED,)).fetchone()
+    if row is not None:
+        return int(row["serial"]) < SNAPSHOT_SERIAL
+    return snapshot_date(conn) is not None
 
 
 def _open_read_only(path: Path, error: Exception) -> OpenFile:

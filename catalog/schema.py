@@ -244,12 +244,56 @@ def _add_search(db: Database) -> None:
         db.execute(statement)
 
 
+_PUBLICATIONS = (
+    # A catalog of somebody else's that this one takes what it says from.
+    """
+    CREATE TABLE publications (
+        id INTEGER PRIMARY KEY,
+        address TEXT NOT NULL UNIQUE,
+        name TEXT,
+        key TEXT,
+        serial INTEGER NOT NULL,
+        manifest TEXT NOT NULL,
+        date TEXT NOT NULL,
+        expires TEXT,
+        etag TEXT,
+        modified TEXT,
+        taken TEXT NOT NULL
+    ) STRICT
+    """,
+    # What each publication says now: digests of its rows' keys and of their text. The row of
+    # ours is absent for a repository, and where this machine knows better.
+    """
+    CREATE TABLE published (
+        publication INTEGER NOT NULL REFERENCES publications (id) ON DELETE CASCADE,
+        key BLOB NOT NULL,
+        digest BLOB NOT NULL,
+        artifact_id INTEGER REFERENCES artifacts (id) ON DELETE CASCADE,
+        PRIMARY KEY (publication, key)
+    ) STRICT, WITHOUT ROWID
+    """,
+    """
+    CREATE INDEX published_artifact ON published (artifact_id) WHERE artifact_id IS NOT NULL
+    """,
+    "ALTER TABLE additions ADD COLUMN publication INTEGER REFERENCES publications (id)",
+    "ALTER TABLE evidence ADD COLUMN publication INTEGER REFERENCES publications (id)",
+    "ALTER TABLE repositories ADD COLUMN publication INTEGER REFERENCES publications (id)",
+    "ALTER TABLE repositories ADD COLUMN private INTEGER NOT NULL DEFAULT 0",
+)
+
+
+def _add_publications(db: Database) -> None:
+    for statement in _PUBLICATIONS:
+        db.execute(statement)
+
+
 MIGRATIONS: tuple[Callable[[Database], None], ...] = (
     _create,
     _add_doubts,
     _add_revisions,
     _add_additions,
     _add_search,
+    _add_publications,
 )
 SCHEMA_VERSION = len(MIGRATIONS)
 

@@ -1,26 +1,31 @@
 """Build the catalog that ships with rkfetch from the data files beside it.
 
-``python -m rkfetch.catalog.snapshot`` rewrites ``data/snapshot.db``. The same data and the same
-program give the same rows: nothing depends on the clock or the network.
+``python -m rkfetch.catalog.snapshot`` publishes it to ``data/snapshot``, and takes that into
+``data/snapshot.db``, which the first command copies. The same data and the same program give the
+same rows: nothing depends on the clock or the network.
 """
 
 from __future__ import annotations
 
 import json
 import re
+import shutil
 import sys
 import tempfile
 from contextlib import closing
 from dataclasses import dataclass
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rkfetch.registry.model import Artifact, Availability, Evidence, Origin, settle
 
 from .additions import from_lines
-from .database import Companion
-from .files import SNAPSHOT, SNAPSHOT_DATE, create
+from .database import Catalog, Companion
+from .files import PUBLISHED, SNAPSHOT, SNAPSHOT_DATE, create
 from .naming import guess
+from .published.publish import publish
+from .published.shipped import take_shipped
 from .sources import modelzoo
 from .writer import Writer
 
@@ -62,16 +67,29 @@ class Row:
     companions: tuple[Companion, ...] = ()
 
 
-def build(path: Path) -> None:
-    """Write the snapshot to ``path``, which must not exist."""
-    with closing(create(path)) as conn:
+def build(folder: Path, path: Path) -> None:
+    """Publish the snapshot to ``folder``, and take it into ``path``; neither must exist."""
+    date = datetime.fromisoformat(SNAPSHOT_DATE).replace(tzinfo=timezone.utc)
+    draft = path.with_suffix(".draft")
+    with closing(create(draft)) as conn:
         writer = Writer(conn)
         with writer.transaction():
             for row in rows():
                 writer.record_artifact(row.artifact, companions=row.companions, seen=SNAPSHOT_DATE)
             for addition in from_lines(ADDITIONS.read_bytes(), name=ADDITIONS.name):
                 writer.add(addition, own=False)
-            writer.set_meta("snapshot", SNAPSHOT_DATE)
+    with Catalog.open(draft) as catalog:
+        publish(
+            catalog,
+            folder,
+            name="rkfetch",
+            signer=None,
+            date=date,
+            expires_days=None,
+            unlisted=True,
+        )
+    with closing(create(path)) as conn:
+        take_shipped(conn, folder)
         conn.execute("INSERT INTO names (names) VALUES ('optimize')")
         conn.execute("VACUUM")
 
@@ -211,11 +229,14 @@ def public_place(seen_in: str) -> str:
 
 def main() -> None:
     """Rewrite the shipped snapshot."""
-    with tempfile.TemporaryDirectory() as folder:
-        fresh = Path(folder) / SNAPSHOT.name
-        build(fresh)
-        SNAPSHOT.write_bytes(fresh.read_bytes())
-    sys.stdout.write(f"{SNAPSHOT}: {SNAPSHOT.stat().st_size} bytes\n")
+    with tempfile.TemporaryDirectory() as place:
+        fresh = Path(place) / PUBLISHED.name
+        build(fresh, fresh.with_suffix(".db"))
+        shutil.rmtree(PUBLISHED, ignore_errors=True)
+        shutil.copytree(fresh, PUBLISHED)
+        SNAPSHOT.write_bytes(fresh.with_suffix(".db").read_bytes())
+    published = sum(file.stat().st_size for file in PUBLISHED.rglob("*") if file.is_file())
+    sys.stdout.write(f"{PUBLISHED}: {published} bytes, {SNAPSHOT}: {SNAPSHOT.stat().st_size}\n")
 
 
 if __name__ == "__main__":

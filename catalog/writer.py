@@ -14,11 +14,11 @@ from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 
 from rkfetch.registry.errors import RkfetchError, UsageError
-from rkfetch.registry.model import Artifact, Availability, Origin, settle
+from rkfetch.registry.model import Availability, Origin, settle
 
 from . import border
 from .database import Repository
-from .files import catalog_path, open_file
+from .files import catalog_path, database_path, open_file
 from .schema import writing
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from sqlite_utils.db import Table
     from typing_extensions import Self
 
-    from rkfetch.registry.model import Evidence
+    from rkfetch.registry.model import Artifact, Evidence
     from rkfetch.registry.vocabulary import Span
 
     from .additions import Addition
@@ -47,12 +47,12 @@ _OF_NAMES = (Origin.FILE_NAME.value, Origin.REPO_NAME.value)
 
 _OF_REPOSITORY = tuple(f.name for f in fields(Repository))
 _RECORD_REPOSITORY = (
-    f"INSERT INTO repositories ({', '.join(_OF_REPOSITORY)}, listed) "  # noqa: S608 - our own names
-    f"VALUES ({', '.join(f':{name}' for name in _OF_REPOSITORY)}, :listed) "
+    f"INSERT INTO repositories ({', '.join(_OF_REPOSITORY)}, listed, publication) "  # noqa: S608 - our own names
+    f"VALUES ({', '.join(f':{name}' for name in _OF_REPOSITORY)}, :listed, :publication) "
     "ON CONFLICT (source, repo) DO UPDATE SET "
     + ", ".join(f"{name} = excluded.{name}" for name in _OF_REPOSITORY if name != "storage_bytes")
     # A mirror that does not tell makes nothing forgotten.
-    + ", listed = excluded.listed, "
+    + ", listed = excluded.listed, publication = excluded.publication, "
     "storage_bytes = coalesce(excluded.storage_bytes, storage_bytes)"
 )
 _ROWS_OF_A_PLACE = (
@@ -96,6 +96,16 @@ class Writer:
             )
         return cls(opened.conn)
 
+    @property
+    def conn(self) -> sqlite3.Connection:
+        """The connection, for tables of which one other module knows everything."""
+        return self._conn
+
+    @property
+    def path(self) -> Path:
+        """The database file."""
+        return database_path(self._conn)
+
     def close(self) -> None:
         """Let go of the database file."""
         self._conn.close()
@@ -125,12 +135,14 @@ class Writer:
         *,
         companions: Iterable[Companion] = (),
         seen: str | None = None,
+        publication: int | None = None,
     ) -> int:
         """Add an artifact with all its evidence, or bring the row of the same place up to date.
 
         Other content under a name that is known makes a new row; the old one becomes gone.
         A rejected content stays rejected. New observations replace older ones of the same
-        attribute, origin and place. Returns the row's number.
+        attribute, origin and place; those of a ``publication`` replace all that it said.
+        Returns the row's number.
         """
         artifact = _parsed(artifact)
         with self.transaction():
@@ -139,6 +151,7 @@ class Writer:
                 row_id,
                 artifact.sha256,
                 (e for a in artifact.attributes.values() for e in a.evidence),
+                publication,
             )
             for companion in companions:
                 self._table("companions").upsert(
@@ -152,7 +165,7 @@ class Writer:
                     },
                     pk=("artifact_id", "role", "repo", "path"),
                 )
-            self._refresh([row_id])
+            self.refresh([row_id])
         return row_id
 
     def record_reading(self, artifact: Artifact, *, seen: str) -> None:
@@ -161,12 +174,18 @@ class Writer:
         What else is said about one that is known stays with the places where it was said.
         """
         with self.transaction():
-            if self._row_of(_parsed(artifact)) is not None:
+            if self.row_of(_parsed(artifact)) is not None:
                 said = (e for a in artifact.attributes.values() for e in a.evidence)
                 artifact = replace(artifact, attributes=settle(e for e in said if e.origin in READ))
             self.record_artifact(artifact, seen=seen)
 
-    def record_evidence(self, artifact: Artifact, evidence: Iterable[Evidence]) -> None:
+    def record_evidence(
+        self,
+        artifact: Artifact,
+        evidence: Iterable[Evidence],
+        *,
+        publication: int | None = None,
+    ) -> None:
         """Add observations about an artifact, which is added if it is not known yet.
 
         What was read from its content is kept under its SHA-256, where that is known, and so
@@ -174,27 +193,27 @@ class Writer:
         """
         artifact = _parsed(artifact)
         with self.transaction():
-            row_id = self._row_of(artifact) or self.record_artifact(artifact, seen=now())
-            self._observe(row_id, artifact.sha256, evidence)
-            self._refresh(self._holders(row_id, artifact.sha256))
+            row_id = self.row_of(artifact) or self.record_artifact(artifact, seen=now())
+            self._observe(row_id, artifact.sha256, evidence, publication)
+            self.refresh(self._holders(row_id, artifact.sha256))
 
     def reject(self, artifact: Artifact, reason: str, evidence: Iterable[Evidence] = ()) -> None:
         """Mark an artifact so that it is never offered again, with the reason as its note."""
         artifact = _parsed(artifact)
         with self.transaction():
             self.record_evidence(artifact, evidence)
-            row_id = self._row_of(artifact)
+            row_id = self.row_of(artifact)
             self._conn.execute(
                 "UPDATE artifacts SET availability = ?, note = ? WHERE id = ?",
                 (Availability.REJECTED.value, reason, row_id),
             )
 
-    def add(self, addition: Addition, *, own: bool) -> None:
+    def add(self, addition: Addition, *, own: bool, publication: int | None = None) -> None:
         """Keep what somebody observed, with the evidence in it; ``own``: recorded here."""
         with self.transaction():
             self._conn.execute(
-                "INSERT INTO additions (id, own, sha256, source, repo, path, line) "
-                "VALUES (?, ?, ?, ?, ?, ?, ?) "
+                "INSERT INTO additions (id, own, sha256, source, repo, path, line, publication) "
+                "VALUES (?, ?, ?, ?, ?, ?, ?, ?) "
                 "ON CONFLICT (id) DO UPDATE SET own = max(own, excluded.own)",
                 (
                     addition.id,
@@ -204,22 +223,18 @@ class Writer:
                     addition.repo,
                     addition.path,
                     addition.line(),
+                    publication,
                 ),
             )
-            row_id = self._row_of(
-                Artifact(
-                    source=addition.source,
-                    repo=addition.repo,
-                    path=addition.path,
-                    sha256=addition.sha256,
-                )
-            )
+            row_id = self.row_of(addition.file)
             if row_id is not None or addition.sha256 is not None:
                 self._observe(row_id, addition.sha256, addition.evidence())
+                self.refresh(self._holders(row_id, addition.sha256))
 
     def remove_addition(self, addition: Addition) -> None:
         """Forget what somebody observed, and the evidence in it."""
         with self.transaction():
+            holders = self._holders(self.row_of(addition.file), addition.sha256)
             self._conn.execute("DELETE FROM additions WHERE id = ?", (addition.id,))
             self._conn.execute(
                 "DELETE FROM evidence WHERE place = ? AND (sha256 = ? OR artifact_id IN "
@@ -232,6 +247,7 @@ class Writer:
                     addition.path,
                 ),
             )
+            self.refresh(holders)
 
     def doubt(self, sha256: str, reason: str) -> None:
         """Have a content passed over for a day, for what was read of it by range."""
@@ -265,9 +281,10 @@ class Writer:
             self._table("vocabularies").upsert(row, pk="beginning")
 
     def is_verified(self, sha256: str) -> bool:
-        """Tell whether a content was read from a whole file that has this digest."""
+        """Tell whether this machine read a content from a whole file that has this digest."""
         found = self._conn.execute(
-            "SELECT 1 FROM evidence WHERE sha256 = ? AND place = ?", (sha256, VERIFIED)
+            "SELECT 1 FROM evidence WHERE sha256 = ? AND place = ? AND publication IS NULL",
+            (sha256, VERIFIED),
         )
         return found.fetchone() is not None
 
@@ -296,8 +313,10 @@ class Writer:
             )
             self.record_repository(repository, seen=seen)
 
-    def record_repository(self, repository: Repository, *, seen: str) -> None:
-        """Keep what a listing says about a repository itself."""
+    def record_repository(
+        self, repository: Repository, *, seen: str, publication: int | None = None
+    ) -> None:
+        """Keep what a listing, ours or that of a ``publication``, says about a repository."""
         with self.transaction():
             self._conn.execute(
                 _RECORD_REPOSITORY,
@@ -305,7 +324,9 @@ class Writer:
                     **{name: getattr(repository, name) for name in _OF_REPOSITORY},
                     "gated": int(repository.gated),
                     "tags": json.dumps(repository.tags),
+                    "private": int(repository.private),
                     "listed": seen,
+                    "publication": publication,
                 },
             )
 
@@ -332,6 +353,14 @@ class Writer:
                 place,
             ).fetchall()
             drop_unused(self._conn, [row["model"] for row in gone])
+
+    def row_of(self, artifact: Artifact) -> int | None:
+        """Return the number of the row of this place and content, if there is one."""
+        rows = self._conn.execute(
+            _ROWS_OF_A_PLACE, (artifact.source, artifact.repo, artifact.path, artifact.ref)
+        ).fetchall()
+        row = _same_content(rows, artifact.sha256)
+        return None if row is None else int(row["id"])
 
     def set_meta(self, key: str, value: str) -> None:
         """Keep a fact about the catalog itself."""
@@ -385,32 +414,28 @@ class Writer:
         return int(row["id"])
 
     def _insert(self, artifact: Artifact, sha256: str | None, seen: str | None) -> int:
-        table = self._table("artifacts").insert(
-            {
-                "source": artifact.source,
-                "repo": artifact.repo,
-                "path": artifact.path,
-                "revision": artifact.revision,
-                "ref": artifact.ref,
-                "size_bytes": artifact.size_bytes,
-                "sha256": sha256,
-                "availability": artifact.availability.value,
-                "gated": int(artifact.gated),
-                "curated": int(artifact.curated),
-                "updated": artifact.updated,
-                "note": artifact.note,
-                "first_seen": seen,
-                "last_seen": seen,
-            }
+        done = self._conn.execute(
+            "INSERT INTO artifacts (source, repo, path, revision, ref, size_bytes, sha256, "
+            "availability, gated, curated, updated, note, first_seen, last_seen) "
+            "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (
+                artifact.source,
+                artifact.repo,
+                artifact.path,
+                artifact.revision,
+                artifact.ref,
+                artifact.size_bytes,
+                sha256,
+                artifact.availability.value,
+                int(artifact.gated),
+                int(artifact.curated),
+                artifact.updated,
+                artifact.note,
+                seen,
+                seen,
+            ),
         )
-        return int(str(table.last_pk))
-
-    def _row_of(self, artifact: Artifact) -> int | None:
-        rows = self._conn.execute(
-            _ROWS_OF_A_PLACE, (artifact.source, artifact.repo, artifact.path, artifact.ref)
-        ).fetchall()
-        row = _same_content(rows, artifact.sha256)
-        return None if row is None else int(row["id"])
+        return int(str(done.lastrowid))
 
     def _holders(self, row_id: int | None, sha256: str | None) -> list[int]:
         rows = self._conn.execute(
@@ -420,26 +445,20 @@ class Writer:
         return [int(row["id"]) for row in rows]
 
     def _observe(
-        self, row_id: int | None, sha256: str | None, evidence: Iterable[Evidence]
+        self,
+        row_id: int | None,
+        sha256: str | None,
+        evidence: Iterable[Evidence],
+        publication: int | None = None,
     ) -> None:
         """Add observations; those of the same attribute, origin and place make room."""
         fresh = list(dict.fromkeys(e for e in map(border.observation, evidence) if e is not None))
-        fresh = self._one_reading(row_id, sha256, fresh)
-        if row_id is not None and any(e.origin.value in _OF_NAMES for e in fresh):
-            # A name is read as a whole: what an older reading of it found is void.
-            self._conn.execute(
-                "DELETE FROM evidence WHERE artifact_id = ? AND origin IN (?, ?)",
-                (row_id, *_OF_NAMES),
-            )
-        for card in {
-            e.place.partition("#")[0] for e in fresh if e.origin is Origin.CARD and row_id
-        }:
-            # So is a card.
-            self._conn.execute(
-                "DELETE FROM evidence WHERE artifact_id = ? AND origin = ? AND "
-                "(place = ? OR substr(place, 1, length(?)) = ?)",
-                (row_id, Origin.CARD.value, card, f"{card}#", f"{card}#"),
-            )
+        if publication is None:
+            fresh = self._one_reading(row_id, sha256, fresh)
+            if row_id is not None:
+                self._make_room(row_id, fresh)
+        else:
+            fresh = self._said_anew(row_id, sha256, fresh, publication)
         rows = []
         for item in fresh:
             by_content = sha256 is not None and (item.origin in OF_CONTENT or row_id is None)
@@ -453,17 +472,69 @@ class Writer:
                     "origin": item.origin.value,
                     "place": item.place,
                     "seen": item.seen,
+                    "publication": publication,
                 }
             )
+        if publication is None:
+            # Not `artifact_id IS ? AND sha256 IS ?`: that would read the whole table each time.
+            for column in ("artifact_id", "sha256"):
+                self._conn.executemany(
+                    f"DELETE FROM evidence WHERE {column} = :{column} "  # noqa: S608
+                    "AND attribute = :attribute AND origin = :origin AND place = :place",
+                    (row for row in rows if row[column] is not None),
+                )
         self._conn.executemany(
-            "DELETE FROM evidence WHERE artifact_id IS :artifact_id AND sha256 IS :sha256 "
-            "AND attribute = :attribute AND origin = :origin AND place = :place",
+            "INSERT INTO evidence (artifact_id, sha256, attribute, value, origin, place, seen, "
+            "publication) VALUES (:artifact_id, :sha256, :attribute, :value, :origin, :place, "
+            ":seen, :publication)",
             rows,
         )
-        self._conn.executemany(
-            "INSERT INTO evidence (artifact_id, sha256, attribute, value, origin, place, seen) "
-            "VALUES (:artifact_id, :sha256, :attribute, :value, :origin, :place, :seen)",
-            rows,
+
+    def _make_room(self, row_id: int, fresh: Sequence[Evidence]) -> None:
+        """Delete what an older reading of names or cards found that are read anew."""
+        if any(e.origin.value in _OF_NAMES for e in fresh):
+            # A name is read as a whole: what an older reading of it found is void.
+            self._conn.execute(
+                "DELETE FROM evidence WHERE artifact_id = ? AND origin IN (?, ?)",
+                (row_id, *_OF_NAMES),
+            )
+        for card in {e.place.partition("#")[0] for e in fresh if e.origin is Origin.CARD}:
+            # So is a card.
+            self._conn.execute(
+                "DELETE FROM evidence WHERE artifact_id = ? AND origin = ? AND "
+                "(place = ? OR substr(place, 1, length(?)) = ?)",
+                (row_id, Origin.CARD.value, card, f"{card}#", f"{card}#"),
+            )
+
+    def _said_anew(
+        self, row_id: int | None, sha256: str | None, fresh: list[Evidence], publication: int
+    ) -> list[Evidence]:
+        """Make room for what a publication says now, and drop what this machine knows itself.
+
+        A header or a name that was read here stands alone, whatever others read.
+        """
+        self.unsay(row_id, sha256, publication)
+        ours = self._conn.execute(
+            "SELECT attribute, origin, place FROM evidence "
+            "WHERE (artifact_id = ? OR sha256 = ?) AND publication IS NULL",
+            (row_id, sha256),
+        ).fetchall()
+        same = {(row["attribute"], row["origin"], row["place"]) for row in ours}
+        whole = {origin.value for origin in READ}, set(_OF_NAMES)
+        origins = {row["origin"] for row in ours}
+        read_here = {origin for group in whole if group & origins for origin in group}
+        return [
+            e
+            for e in fresh
+            if e.origin.value not in read_here
+            and (e.attribute, e.origin.value, e.place) not in same
+        ]
+
+    def unsay(self, row_id: int | None, sha256: str | None, publication: int) -> None:
+        """Delete what a publication said about an artifact, and about its content."""
+        self._conn.execute(
+            "DELETE FROM evidence WHERE (artifact_id = ? OR sha256 = ?) AND publication = ?",
+            (row_id, sha256, publication),
         )
 
     def _one_reading(
@@ -484,7 +555,7 @@ class Writer:
         )
         return fresh
 
-    def _refresh(self, ids: Sequence[int]) -> None:
+    def refresh(self, ids: Sequence[int]) -> None:
         """Bring what is derived from evidence up to date: the model, and the search index."""
         # Resolving imports this module for its words, and needs no index.
         from .index import refresh

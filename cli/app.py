@@ -36,8 +36,10 @@ COMMANDS = {
 GROUPS = {
     "catalog": {
         "status": ("catalog", "status_command", "Show how old the catalog is, and its sources."),
-        "update": ("update", "update_command", "Look for new uploads where there are any."),
+        "update": ("update", "update_command", "Look for new uploads, or take a catalog in."),
         "scan": ("scan", "scan_command", "Know the models in folders of this machine."),
+        "publish": ("catalog_publish", "publish_command", "Share the catalog with others."),
+        "keygen": ("catalog_publish", "keygen_command", "Make a key to sign it with."),
         "guess": ("catalog", "guess_command", "Tell what names alone say."),
         "conflicts": (
             "catalog_conflicts",

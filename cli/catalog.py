@@ -53,6 +53,19 @@ def _status_json(status: CatalogStatus) -> dict[str, Any]:
             }
             for source in status.sources
         ],
+        "publications": [
+            {
+                "from": p.address,
+                "name": p.name,
+                "key": p.key,
+                "serial": p.serial,
+                "date": p.date,
+                "expires": p.expires,
+                "taken": p.taken,
+                "artifacts": p.builds,
+            }
+            for p in status.publications
+        ],
         "notices": list(status.notices),
     }
 

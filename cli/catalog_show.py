@@ -166,7 +166,9 @@ def _attribute_lines(attribute: Attribute, places: dict[str, int]) -> Iterator[s
         yield (
             f"    {'!' if overruled else ' '} {safe(same.value):<{width}}  "
             f"{same.origin.value:<11} {(same.seen or '')[:10]:<10}  "
-            f"{' '.join(f'[{n}]' for n in numbers)}" + ("  overruled" if overruled else "")
+            f"{' '.join(f'[{n}]' for n in numbers)}"
+            + (f"  says {safe(same.publisher)}" if same.publisher else "")
+            + ("  overruled" if overruled else "")
         )
 
 
@@ -176,7 +178,7 @@ def _merged(
     """Join observations that differ in nothing but their place."""
     merged: dict[tuple[str, ...], tuple[Evidence, list[int]]] = {}
     for item in evidence:
-        key = (item.value, item.origin.value, (item.seen or "")[:10])
+        key = (item.value, item.origin.value, (item.seen or "")[:10], item.publisher or "")
         number = places.setdefault(item.place, len(places) + 1)
         merged.setdefault(key, (item, []))[1].append(number)
     return list(merged.values())
@@ -250,6 +252,7 @@ def _attribute_json(attribute: Attribute) -> dict[str, Any]:
                 "origin": e.origin.value,
                 "place": e.place,
                 "seen": e.seen,
+                "publisher": e.publisher,
                 "overruled": e.value not in attribute.contenders,
             }
             for e in attribute.evidence

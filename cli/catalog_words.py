@@ -82,6 +82,14 @@ def status_lines(status: CatalogStatus) -> Iterator[str]:
         counts = [str(source.rows.get(state, 0)) for state in Availability]
         updated = f"{source.updated or 'snapshot only'}{_age(source.updated)}"
         yield _source_line(source.source, counts, updated)
+    for published in status.publications:
+        yield ""
+        yield f"taken from {safe(published.address)}"
+        yield (
+            f"  {safe(published.name or '')}: serial {published.serial}, "
+            f"{published.builds} builds, {published.date[:10]}{_age(published.date)}"
+        )
+        yield f"  key {published.key or 'none: it is not signed'}"
 
 
 def _source_line(source: str, counts: Sequence[str], updated: str) -> str:

@@ -27,36 +27,36 @@ _SORTS = "fit, name, size, new, downloads or speed"
 
 PlatformOption = Annotated[
     str | None,
-    typer.Option(
+    options.fixable(
+        "platform",
         "--platform",
-        envvar="RKFETCH_PLATFORM",
         metavar="SOC",
         help="Only builds for this SoC, or of an unknown one. A SoC among the words does the same.",
     ),
 ]
 RuntimeOption = Annotated[
     str | None,
-    typer.Option(
+    options.fixable(
+        "runtime",
         "--runtime",
-        envvar="RKFETCH_RUNTIME",
         metavar="X.Y.Z",
         help="Verdicts are for this runtime, and builds that it is known to refuse are left out.",
     ),
 ]
 MemoryOption = Annotated[
     str | None,
-    typer.Option(
+    options.fixable(
+        "memory",
         "--memory",
-        envvar="RKFETCH_MEMORY",
         metavar="SIZE",
         help="Only builds that a board with this memory can load, like 4G.",
     ),
 ]
 ContextOption = Annotated[
     int | None,
-    typer.Option(
+    options.fixable(
+        "context",
         "--context",
-        envvar="RKFETCH_CONTEXT",
         metavar="TOKENS",
         min=1,
         help="Only builds with at least this context.",

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperCommand
 
-from rkfetch.registry.errors import NetworkError, OfflineError, RkfetchError
+from rkfetch.registry.errors import NetworkError, OfflineError, RkfetchError, UsageError
 
 from . import options
 from .catalog_words import update_lines
@@ -73,27 +73,81 @@ WithinOption = Annotated[
 ]
 
 
+FromOption = Annotated[
+    str | None,
+    options.fixable(
+        "catalog_from",
+        "--from",
+        metavar="PLACE",
+        help="Take in the catalog that somebody published at https://HOST/PATH, at hf:OWNER/NAME "
+        "or in a folder, instead of asking the sources.",
+    ),
+]
+KeyOption = Annotated[
+    str | None,
+    options.fixable(
+        "catalog_key",
+        "--key",
+        metavar="PUBKEY",
+        help="The publisher's key (RW…, or its file). Needed once for each place.",
+    ),
+]
+UnsignedOption = Annotated[
+    bool, typer.Option("--allow-unsigned", help="Take in what nobody has signed.")
+]
+ForgetOption = Annotated[
+    bool, typer.Option("--forget", help="Drop what was taken in from that place, and its key.")
+]
+
+
 def update_command(
     sources: SourcesArgument = None,
     *,
     update_budget: BudgetOption = None,
     update_within: WithinOption = None,
+    catalog_from: FromOption = None,
+    catalog_key: KeyOption = None,
+    allow_unsigned: UnsignedOption = False,
+    forget: ForgetOption = False,
     offline: options.OfflineOption = False,
     as_json: options.JsonOption = False,
     quiet: options.QuietOption = False,
 ) -> None:
-    """Bring the catalog up to date with the places where builds are listed.
+    """Bring the catalog up to date with the places where builds are listed, or with --from.
 
     Only what changed is asked for, and only headers that nobody has read yet are read, some
     kilobytes each. Interrupted, the same command goes on where it was. If a source fails, the
     others are updated all the same; then it exits with the failure's code.
+
+    Of a published catalog, too, only what changed is fetched; its signature is checked.
 
     \b
     Examples:
       rkfetch catalog update
       rkfetch catalog update modelscope
       rkfetch catalog update --budget 20M --within 5m
+      rkfetch catalog update --from https://example.org/catalog --key RW…
+      rkfetch catalog update --from /media/usb/catalog
     """
+    # Who names sources means these, whatever a setting says.
+    if catalog_from is not None and not sources:
+        from .catalog_publish import update_from
+
+        update_from(
+            catalog_from,
+            key=catalog_key,
+            allow_unsigned=allow_unsigned,
+            forget=forget,
+            offline=offline,
+            as_json=as_json,
+            quiet=quiet,
+        )
+        return
+    if allow_unsigned or forget:
+        raise UsageError(
+            "--allow-unsigned and --forget need --from, and no source beside it",
+            hint="`rkfetch catalog status` lists what was taken in",
+        )
     from rkfetch.catalog.reading import Allowance
     from rkfetch.catalog.sources import chosen
     from rkfetch.registry.courtesy import Courtesy

@@ -52,7 +52,7 @@ def resolve_url(
     """Return the address under which a source gives out a file.
 
     A ``source`` other than the known hubs has its base URL as ``repo``, and no revisions. ``base``
-    is another endpoint of the Hub than `endpoint`.
+    is another endpoint of a hub than the one that is set.
 
     Raises:
         UnknownModelError: the source has no addresses.
@@ -67,7 +67,7 @@ def resolve_url(
         return f"{base or endpoint()}/{_quoted_repo(repo)}/resolve/{at}/{file}"
     if source == "modelscope":
         at = quote(revision or "master", safe="")
-        return f"{modelscope_endpoint()}/models/{_quoted_repo(repo)}/resolve/{at}/{file}"
+        return f"{base or modelscope_endpoint()}/models/{_quoted_repo(repo)}/resolve/{at}/{file}"
     if repo.startswith(("http://", "https://")):
         return f"{repo.rstrip('/')}/{file}"
     raise UnknownModelError(

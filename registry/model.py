@@ -185,6 +185,8 @@ class Evidence:
     """Where it can be looked up: a public address, or the part of the file or name."""
     seen: str | None = None
     """When it was observed, RFC 3339 date or time."""
+    publisher: str | None = None
+    """Whose published catalog says so; None for what this machine or rkfetch itself observed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -343,6 +343,14 @@ KNOWN: Mapping[str, Known] = {
     ),
     "update_budget": Known(variables=("RKFETCH_UPDATE_BUDGET",), example="50M"),
     "update_within": Known(variables=("RKFETCH_UPDATE_WITHIN",), example="10m"),
+    "catalog_from": Known(
+        variables=("RKFETCH_CATALOG_FROM",), example="https://example.org/catalog"
+    ),
+    "catalog_key": Known(
+        variables=("RKFETCH_CATALOG_KEY",),
+        example="RWQf6LRCGA9i53mlYecO4IzT51TGPpvWucNSCh1CBM0QTaLn73Y7GFO3",
+    ),
+    "signing_key": Known(variables=("RKFETCH_SIGNING_KEY",), example="/etc/rkfetch/catalog.key"),
     "platform": Known(variables=("RKFETCH_PLATFORM",), example="rk3576", check=_platform),
     "runtime": Known(variables=("RKFETCH_RUNTIME",), example="1.2.3", check=_version("runtime")),
     "driver": Known(variables=("RKFETCH_DRIVER",), example="0.9.8", check=_version("driver")),

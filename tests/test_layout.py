@@ -32,7 +32,17 @@ assert not set({PACKAGES}) & set(sys.modules)
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
-HEAVY = ("httpx", "httpx2", "huggingface_hub", "sqlite_utils", "rich", "pydantic", "platformdirs")
+HEAVY = (
+    "httpx",
+    "httpx2",
+    "huggingface_hub",
+    "sqlite_utils",
+    "rich",
+    "pydantic",
+    "platformdirs",
+    "minisign",
+    "cryptography",
+)
 
 
 @pytest.mark.parametrize("module", ["cli.main", "cli.app", "catalog.answer", "registry.resolve"])

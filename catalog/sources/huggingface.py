@@ -57,8 +57,8 @@ MOST_REVISIONS = 16
 """Commits of one repository that are looked at besides its default branch."""
 
 _EXPANDED = [
-    *("sha", "lastModified", "createdAt", "siblings", "gated", "tags", "downloads", "likes"),
-    *("library_name", "usedStorage"),
+    *("sha", "lastModified", "createdAt", "siblings", "gated", "private", "tags", "downloads"),
+    *("likes", "library_name", "usedStorage"),
 ]
 _SMALL = re.compile(r"\.(?:md|txt|json|ya?ml|py|sh|jinja|gitattributes|png|jpe?g)$|LICENSE")
 _REPO = re.compile(r"(?:[A-Za-z0-9_][A-Za-z0-9._-]{0,95}/)?[A-Za-z0-9_][A-Za-z0-9._-]{0,95}")
@@ -325,6 +325,7 @@ def _repository(info: ModelInfo) -> Repository:
         modified=_moment(info.last_modified),
         created=_moment(info.created_at),
         gated=bool(info.gated),
+        private=bool(info.private),
         downloads=border.count(info.downloads),
         likes=border.count(info.likes),
         tags=tuple(tags[:MOST_TAGS]),

@@ -20,8 +20,6 @@ from rkfetch.catalog.additions import (
     without_private,
 )
 from rkfetch.catalog.database import Catalog
-from rkfetch.catalog.files import connect, create
-from rkfetch.catalog.merge import merge
 from rkfetch.catalog.observe import Told, observe
 from rkfetch.catalog.snapshot import ADDITIONS
 from rkfetch.catalog.subjects import as_said, of_load
@@ -307,21 +305,6 @@ def test_one_s_own_stays_one_s_own(writer: Writer, catalog: Catalog) -> None:
     writer.add(addition(), own=True)
     writer.add(addition(), own=False)
     assert [k.own for k in catalog.additions()] == [True]
-
-
-def test_another_catalog_s_additions_are_other_people_s(
-    writer: Writer, catalog: Catalog, tmp_path: Path
-) -> None:
-    other = create(tmp_path / "other.db")
-    with Writer(other) as theirs:
-        theirs.record_artifact(FILE)
-        theirs.add(addition(), own=True)
-        theirs.set_meta("snapshot", "2999-01-01")
-        mine = connect(catalog.path)
-        merge(other, mine)
-        mine.close()
-    assert [k.own for k in catalog.additions()] == [False]
-    assert [s.own for s in known(catalog).sightings] == [False]
 
 
 def test_what_people_sent_ships() -> None:

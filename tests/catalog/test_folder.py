@@ -11,9 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from rkfetch.catalog import files
 from rkfetch.catalog.database import Catalog
-from rkfetch.catalog.merge import merge
 from rkfetch.catalog.sources import folder as source
 from rkfetch.catalog.sources.folder import scan
 from rkfetch.catalog.update import Observer
@@ -316,21 +314,6 @@ def test_a_scan_as_json(usb: Path, rkfetch: Rkfetch) -> None:
     (file,) = value["files"]
     assert (file["source"], file["repo"], file["path"]) == (LOCAL, str(usb), NAME)
     assert file["sha256"] == hashlib.sha256((usb / NAME).read_bytes()).hexdigest()
-
-
-def test_files_of_another_machine_do_not_come_with_its_catalog(usb: Path, tmp_path: Path) -> None:
-    look(usb)
-    with Catalog.open() as catalog:
-        theirs = files.connect(catalog.path)
-    ours = files.create(tmp_path / "ours.db")
-    try:
-        merge(theirs, ours)
-        assert ours.execute("SELECT count(*) FROM artifacts").fetchone()[0] > 0
-        found = ours.execute("SELECT count(*) FROM artifacts WHERE source = 'folder'").fetchone()
-        assert found[0] == 0
-    finally:
-        theirs.close()
-        ours.close()
 
 
 def test_a_scan_is_no_news_of_uploads(usb: Path) -> None:

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from rkfetch.catalog.database import Catalog, Companion
-from rkfetch.catalog.files import SNAPSHOT, SNAPSHOT_DATE
+from rkfetch.catalog.files import PUBLISHED, SNAPSHOT, SNAPSHOT_DATE, SNAPSHOT_SERIAL
+from rkfetch.catalog.published.form import MANIFEST, read_manifest, unpack
 from rkfetch.catalog.snapshot import build, public_place, rows
 from rkfetch.registry.model import Availability, Origin
 from rkfetch.registry.versions import Version
@@ -31,9 +32,16 @@ def find(catalog: Catalog, repo: str, path: str, source: str = "huggingface") ->
     return artifact
 
 
+def published_lines(folder: Path) -> list[bytes]:
+    manifest = read_manifest((folder / MANIFEST).read_bytes())
+    parts = ((part, (folder / part.path).read_bytes()) for part in manifest.parts)
+    return [line for part, packed in parts for line in unpack(part, packed)]
+
+
 def test_the_committed_snapshot_is_built_from_the_data(tmp_path: Path) -> None:
     """If this fails: python -m rkfetch.catalog.snapshot."""
-    build(tmp_path / "fresh.db")
+    build(tmp_path / "fresh", tmp_path / "fresh.db")
+    assert published_lines(tmp_path / "fresh") == published_lines(PUBLISHED)
     with Catalog.open(tmp_path / "fresh.db") as fresh, Catalog.open() as shipped:
         assert fresh.everything() == shipped.everything()
         assert [fresh.companions(a) for a in fresh.everything()] == [
@@ -46,6 +54,14 @@ def test_the_committed_snapshot_is_built_from_the_data(tmp_path: Path) -> None:
 
 def test_the_snapshot_is_small() -> None:
     assert SNAPSHOT.stat().st_size < 1_500_000
+
+
+def test_the_snapshot_is_a_published_catalog(catalog: Catalog) -> None:
+    (shipped,) = catalog.publications()
+    assert (shipped.serial, shipped.name, shipped.key) == (SNAPSHOT_SERIAL, None, None)
+    assert shipped.builds == len(catalog.everything())
+    assert read_manifest((PUBLISHED / MANIFEST).read_bytes()).serial == SNAPSHOT_SERIAL
+    assert catalog.status().publications == ()  # other people's
 
 
 def test_every_row_of_the_data_is_an_artifact(catalog: Catalog) -> None:

@@ -10,7 +10,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
 Content: TypeAlias = "bytes | Callable[[], bytes]"
 """The bytes of a file, or what makes them when they are first asked for."""
@@ -19,7 +19,7 @@ Gate: TypeAlias = 'Literal[False, "auto", "manual"]'
 FIRST_DAY = datetime(2026, 10, 1, 12, tzinfo=timezone.utc)
 _ATTRIBUTES = b"".join(
     b"*.%s filter=lfs diff=lfs merge=lfs -text\n" % kind
-    for kind in (b"rkllm", b"rknn", b"safetensors")
+    for kind in (b"rkllm", b"rknn", b"safetensors", b"gz")
 )
 
 
@@ -89,9 +89,10 @@ class Commit:
 
 @dataclass(kw_only=True)
 class Repo:
-    """A model repository."""
+    """A repository of a model, or of a dataset."""
 
     id: str
+    kind: Literal["models", "datasets"] = "models"
     own_tags: tuple[str, ...] = ()
     own_library: str | None = None
     gated: Gate = False
@@ -149,12 +150,19 @@ class Repo:
         return files
 
     def commit_files(
-        self, files: Sequence[RepoFile], *, branch: str = "main", title: str | None = None
+        self,
+        added: Sequence[RepoFile],
+        removed: Iterable[str] = (),
+        *,
+        branch: str = "main",
+        title: str | None = None,
     ) -> None:
-        """Commit files that exist already."""
+        """Commit files that exist already, and the removal of others."""
         tree = dict(self.branches[branch].files) if branch in self.branches else {}
-        tree.update({file.path: file for file in files})
-        self._advance(branch, title or f"Upload {len(files)} files", tree)
+        for path in set(removed) & tree.keys():
+            del tree[path]
+        tree.update({file.path: file for file in added})
+        self._advance(branch, title or f"Upload {len(added)} files", tree)
 
     def remove_file(self, path: str, *, branch: str = "main") -> None:
         """Commit the removal of a file."""

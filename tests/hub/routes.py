@@ -9,7 +9,7 @@ import time
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, unquote, urlencode
 
-from . import modelscope, shapes
+from . import modelscope, shapes, writing
 from .exchange import Reply, error_reply, json_reply
 from .repos import hex_of
 
@@ -39,7 +39,11 @@ def answer(hub: Hub, request: Request) -> Reply:
     if request.origin == "modelscope":
         return modelscope.answer(hub, request)
     if request.origin == "cdn":
-        return modelscope.answer_cdn(hub, request) or _cdn(hub, request)
+        if request.method == "PUT":
+            reply = writing.put(hub, request)
+        else:
+            reply = modelscope.answer_cdn(hub, request) or _cdn(hub, request)
+        return _if_changed(request, reply)
     parts = request.raw_path.strip("/").split("/")
     quota = hub.quotas["resolvers" if "resolve" in parts[:4] else "api"]
     within, told = quota.spend()
@@ -48,6 +52,14 @@ def answer(hub: Hub, request: Request) -> Reply:
     else:
         reply = hub.tokens.refusal_of_token(request) or _route(hub, request, parts)
     reply.headers |= told
+    return _if_changed(request, reply)
+
+
+def _if_changed(request: Request, reply: Reply) -> Reply:
+    """Answer 304 to who has the version already."""
+    known = request.headers.get("if-none-match")
+    if reply.status == 200 and known is not None and known == reply.headers.get("ETag"):
+        return Reply(status=304, headers={"ETag": known}, repo=reply.repo, file=reply.file)
     return reply
 
 
@@ -55,12 +67,23 @@ def _route(hub: Hub, request: Request, parts: list[str]) -> Reply:
     match parts:
         case ["api", "models"]:
             return _list_models(hub, request)
-        case ["api", "models", owner, name, *rest]:
-            return _with_repo(hub, request, owner, name, rest)
-        case ["api", "resolve-cache", "models", owner, name, commit, *path]:
-            return _with_repo(hub, request, owner, name, ["resolve-cache", commit, *path])
+        case ["api", "repos", "create"]:
+            return writing.create(hub, request)
+        case ["api", ("models" | "datasets") as kind, owner, name, *rest]:
+            return _with_repo(hub, request, owner, name, rest, kind=kind)
+        case ["api", "resolve-cache", ("models" | "datasets") as kind, owner, name, commit, *path]:
+            rest = ["resolve-cache", commit, *path]
+            return _with_repo(hub, request, owner, name, rest, kind=kind)
+        case ["datasets", owner, git, "info", "lfs", "objects", "batch"]:
+            name = git.removesuffix(".git")
+            return _with_repo(hub, request, owner, name, ["lfs"], kind="datasets")
+        case ["datasets", owner, name, ("resolve" | "raw") as verb, revision, *path] if path:
+            rest = [verb, revision, *path]
+            return _with_repo(hub, request, owner, name, rest, kind="datasets")
         case ["api", "whoami-v2"]:
             return _whoami(hub, request)
+        case ["api", "validate-yaml"]:
+            return json_reply({"errors": [], "warnings": []})
         case ["api", "agent-harnesses"]:
             return json_reply({"harnesses": {}, "standardEnvVars": []})
         case [owner, name, ("resolve" | "raw") as verb, revision, *path] if path:
@@ -78,9 +101,11 @@ def _whoami(hub: Hub, request: Request) -> Reply:
     return json_reply({"type": "user", "name": account.user, "orgs": [], "auth": {}})
 
 
-def _with_repo(hub: Hub, request: Request, owner: str, name: str, rest: list[str]) -> Reply:
+def _with_repo(
+    hub: Hub, request: Request, owner: str, name: str, rest: list[str], *, kind: str = "models"
+) -> Reply:
     asked = f"{unquote(owner)}/{unquote(name)}"
-    repo = hub.find_repo(asked)
+    repo = hub.find_repo(asked) if kind == "models" else hub.find_dataset(asked)
     if repo is None or not hub.tokens.sees(request, repo):
         return hub.tokens.not_found(request)
     if repo.id != asked:
@@ -93,6 +118,8 @@ def _with_repo(hub: Hub, request: Request, owner: str, name: str, rest: list[str
 
 
 def _repo_route(hub: Hub, request: Request, repo: Repo, rest: list[str]) -> Reply:
+    if request.method == "POST" and rest and rest[0] in {"preupload", "commit", "lfs"}:
+        return writing.write(hub, request, repo, rest)
     if rest == ["refs"]:
         return json_reply(shapes.refs(repo))
     if rest == ["auth-check"]:
@@ -207,7 +234,9 @@ def _file(hub: Hub, request: Request, repo: Repo, commit: Commit, path: str, ver
         headers = {**common, "ETag": file.etag, "Content-Type": "text/plain; charset=utf-8"}
         return Reply(status=200, headers=headers, body=file.content, file=file, is_data=True)
     if not file.lfs:
-        where = f"/api/resolve-cache/models/{quote(repo.id)}/{commit.id}/{quote(path, safe='')}"
+        where = (
+            f"/api/resolve-cache/{repo.kind}/{quote(repo.id)}/{commit.id}/{quote(path, safe='')}"
+        )
         where += "?" + urlencode({request.raw_path: "", "etag": file.etag})
         return Reply(status=307, headers={**common, "Location": where}, file=file)
     return Reply(

@@ -58,7 +58,10 @@ class Hub:
         self.lock = threading.RLock()
         self.closing = threading.Event()
         self.modelscope = ModelScope()
+        self.contents: dict[str, bytes] = {}
+        """What was uploaded for Git LFS, by its digest."""
         self._repos: dict[str, Repo] = {}
+        self._datasets: dict[str, Repo] = {}
         self._moved: dict[str, str] = {}
         self._origins: dict[OriginName, _Origin] = {}
 
@@ -145,6 +148,16 @@ class Hub:
         while key in self._moved:
             key = self._moved[key]
         return self._repos.get(key)
+
+    def add_dataset(self, repo_id: str) -> Repo:
+        """Add an empty dataset repository."""
+        with self.lock:
+            repo = self._datasets[repo_id.lower()] = Repo(id=repo_id, kind="datasets")
+        return repo
+
+    def find_dataset(self, repo_id: str) -> Repo | None:
+        """The dataset repository under this name."""
+        return self._datasets.get(repo_id.lower())
 
     def rename(self, old_id: str, new_id: str) -> None:
         """Rename a repository; the old name redirects to the new one."""
@@ -322,7 +335,7 @@ class _Conversation(BaseHTTPRequestHandler):
             if drop.reset:
                 reset(self.connection)
 
-    do_GET = do_HEAD = do_POST = _answer  # noqa: N815 - names that http.server looks for
+    do_GET = do_HEAD = do_POST = do_PUT = _answer  # noqa: N815 - names that http.server looks for
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002
         """Say nothing."""

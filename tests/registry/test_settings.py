@@ -62,6 +62,9 @@ EACH: dict[str, tuple[str, Any]] = {
     "context": ("4096", 4096),
     "update_budget": ("50M", "50M"),
     "update_within": ("10m", "10m"),
+    "catalog_from": ("https://example.org/catalog", "https://example.org/catalog"),
+    "catalog_key": ("RWQf6L", "RWQf6L"),
+    "signing_key": ("/etc/rkfetch/catalog.key", "/etc/rkfetch/catalog.key"),
 }
 
 

@@ -1,0 +1,34 @@
+"""The published catalog that comes with rkfetch: trusted as a part of the program itself."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rkfetch.catalog.files import PUBLISHED, SHIPPED, SNAPSHOT_DATE
+from rkfetch.catalog.writer import Writer
+
+from .form import MANIFEST, read_manifest, unpack
+from .taking import Taking, remember, remembered
+
+if TYPE_CHECKING:
+    import sqlite3
+    from pathlib import Path
+
+
+def take_shipped(conn: sqlite3.Connection, folder: Path = PUBLISHED) -> None:
+    """Take what is shipped into a catalog, in one transaction, unless it has it already."""
+    manifest = read_manifest((folder / MANIFEST).read_bytes())
+    writer = Writer(conn)
+    with writer.transaction():
+        known = remembered(conn, SHIPPED)
+        if known is not None and known.serial >= manifest.serial:
+            return  # another process was faster
+        publication = remember(
+            writer, SHIPPED, manifest, digest="", name=None, key=None, taken=manifest.date
+        )
+        Taking(writer, publication, manifest).take_whole(
+            line
+            for part in manifest.parts
+            for line in unpack(part, (folder / part.path).read_bytes())
+        )
+        writer.set_meta("snapshot", SNAPSHOT_DATE)
