@@ -55,6 +55,7 @@ _LOGGED = (
     ("context", re.compile(r"max_context_limit:? (\d+)")),
     ("npu_cores", re.compile(r"npu_core_num:? (\d+)")),
 )
+_NOWHERE = "(place unknown)"
 _OLD_ORDER = re.compile(r"_w\d+a\d+(?:_g\d+)?_RK\d{4}\.rkllm$")
 """HanzoHuang's first naming; the platform was moved before the quantisation later."""
 
@@ -123,7 +124,7 @@ def _from_names(source: str, repo: str, path: str) -> tuple[Evidence, ...]:
 def _observed(line: Mapping[str, Any]) -> Artifact:
     """Translate one row of ``observed.jsonl``."""
     source = _SOURCES.get(line["source"], line["source"])
-    repo = line["repo_id"] or "(place unknown)"
+    repo = line["repo_id"] or _NOWHERE
     path = line["filename"] or ""
     place = public_place(line["seen_in"])
     names = _from_names(source, line["repo_id"] or "", path)
@@ -145,7 +146,8 @@ def _availability(source: str, repo: str, path: str, place: str) -> tuple[Availa
     if source == modelzoo.NAME:
         return Availability.MANUAL, modelzoo.by_hand(repo, path)
     if source in {"other", "github"}:
-        return Availability.MANUAL, f"only a person can fetch it: seen in {place}"
+        how = ", and where it lies is not known" if repo == _NOWHERE else ""
+        return Availability.MANUAL, f"only a person can fetch it{how}: seen in {place}"
     if not path:
         return Availability.UNNAMED, "its file names were not seen yet: `rkfetch catalog update`"
     if repo.startswith("HanzoHuang/") and _OLD_ORDER.search(path):

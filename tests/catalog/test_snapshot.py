@@ -178,7 +178,7 @@ def test_the_vision_encoder_is_of_the_same_soc(catalog: Catalog) -> None:
             "GitHub Hanzo-Huang/rkllm-docker models/**.env",
             "https://github.com/Hanzo-Huang/rkllm-docker (models/**.env)",
         ),
-        ("code index (file id 55728373717)", "code index (file id 55728373717)"),
+        ("public source code", "public source code"),
     ],
 )
 def test_a_place_becomes_an_address_where_it_is_one(seen_in: str, place: str) -> None:

@@ -80,7 +80,7 @@ def test_published_here_and_taken_in_there(
         str(www),
         "Board owners",
         key,
-        344,
+        343,
     )
     code, _, err = rkfetch("catalog", "update", "--forget")
     assert (code, err) == (0, f"forgot {www}\n")
