@@ -18,7 +18,8 @@ from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rkfetch.catalog.database import Catalog, Repository
+from rkfetch.catalog.database import Catalog
+from rkfetch.catalog.entries import Repository
 from rkfetch.catalog.files import create
 from rkfetch.catalog.naming import guess
 from rkfetch.catalog.published import signing

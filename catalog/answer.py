@@ -28,9 +28,9 @@ from .candidates import candidates
 from .measured import measured_memory
 from .models import hub_id, known_model, match, parse_reference, suggest
 from .naming import guess
+from .observations import READ, VERIFIED
 from .places import at_its_place, contents
 from .sources.folder import file_at
-from .writer import READ, VERIFIED
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

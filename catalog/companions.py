@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from .database import Companion
+from .entries import Companion
 from .naming import guess
 from .sources import bad_path
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from rkfetch.registry.memory import estimate
 from rkfetch.registry.resolve import strength
 
-from .database import read_artifacts
+from .entries import read_artifacts
 from .families import read_model
 from .order import number, toolkit_text, weight
 from .terms import document_terms

@@ -21,7 +21,8 @@ from rkfetch.registry.rkllm import RkllmFacts, facts_evidence
 from rkfetch.registry.rkllm_read import read_rkllm
 from rkfetch.registry.versions import as_version
 
-from .writer import READ, VERIFIED, Writer, now
+from .observations import READ, VERIFIED
+from .writer import Writer, now
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -144,7 +145,7 @@ def _may_be_recorded(writer: Writer, probed: Probed) -> bool:
     if no_model(probed.facts) is None:
         return True
     sha256 = probed.artifact.sha256
-    return probed.vouched and not (sha256 is not None and writer.is_verified(sha256))
+    return probed.vouched and not (sha256 is not None and writer.observations.is_verified(sha256))
 
 
 def remember(writer: Writer, probed: Probed) -> None:
@@ -154,7 +155,7 @@ def remember(writer: Writer, probed: Probed) -> None:
         return
     complaint = no_model(facts)
     with writer.transaction():
-        if writer.is_verified(sha256):
+        if writer.observations.is_verified(sha256):
             return
         if complaint is None:
             writer.record_probe(sha256, facts.format, facts_json(facts))

@@ -26,10 +26,10 @@ from rkfetch.registry.model import Artifact, settle
 from . import border
 from .companions import companions_of
 from .naming import CardText, guess
+from .observations import READ
 from .probe import facts_json, read_remote, remember
 from .sources import Revision, bad_path, is_build
 from .tokens import read_name
-from .writer import READ
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -37,7 +37,8 @@ if TYPE_CHECKING:
     from rkfetch.registry.http import Http
     from rkfetch.registry.vocabulary import Span
 
-    from .database import Catalog, Companion
+    from .database import Catalog
+    from .entries import Companion
     from .probe import Probed
     from .sources import Details, RemoteFile, Source
     from .writer import Writer

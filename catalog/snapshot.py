@@ -21,7 +21,8 @@ from typing import TYPE_CHECKING, Any
 from rkfetch.registry.model import Artifact, Availability, Evidence, Origin, settle
 
 from .additions import from_lines
-from .database import Catalog, Companion
+from .database import Catalog
+from .entries import Companion
 from .files import PUBLISHED, SNAPSHOT, SNAPSHOT_DATE, create
 from .naming import guess
 from .published.publish import publish

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from rkfetch.registry.http import Http
 
-    from .database import Repository
+    from .entries import Repository
     from .sources import Listing, Source
 
 WORKERS = 4

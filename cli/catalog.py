@@ -19,7 +19,7 @@ from .output import emit, emit_json, safe, say
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from rkfetch.catalog.database import CatalogStatus
+    from rkfetch.catalog.entries import CatalogStatus
     from rkfetch.catalog.naming import Guess
 
 

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from rkfetch.catalog.additions import Addition
-    from rkfetch.catalog.database import Catalog, Kept
+    from rkfetch.catalog.database import Catalog
+    from rkfetch.catalog.entries import Kept
 
 
 def remove_command(

@@ -19,7 +19,8 @@ from .output import emit, emit_json, human_bytes, paint, safe, wrapped
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from rkfetch.catalog.database import Catalog, Companion, Repository
+    from rkfetch.catalog.database import Catalog
+    from rkfetch.catalog.entries import Companion, Repository
     from rkfetch.registry.model import Artifact, Attribute, Evidence
     from rkfetch.registry.sightings import Sighting
 

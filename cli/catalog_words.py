@@ -14,7 +14,7 @@ from .output import answers_to_terminal, human_bytes, safe
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from rkfetch.catalog.database import CatalogStatus
+    from rkfetch.catalog.entries import CatalogStatus
     from rkfetch.catalog.naming import Guess
     from rkfetch.catalog.update import Report
     from rkfetch.registry.model import Artifact

@@ -9,18 +9,14 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
-import ipaddress
 import os
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
 from rkfetch.registry.durable import disk_errors, make_directory, write_durably
 from rkfetch.registry.errors import IntegrityError, UsageError
-from rkfetch.registry.hub import resolve_url
-from rkfetch.registry.model import settle
 
 from .form import (
     LONGEST_NAME,
@@ -35,23 +31,21 @@ from .form import (
     unpack,
     write_manifest,
 )
-from .page import Models, page
+from .page import page
 from .reading import FormError, moment
-from .rows import addition_line, artifact_line, bucket_of, gone_line, read_row, repository_line
+from .rows import bucket_of, gone_line, read_row
+from .selection import Rows
 from .signing import key_number
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from rkfetch.catalog.database import Catalog
-    from rkfetch.registry.model import Artifact, Evidence
 
     from .form import Part
     from .signing import Signer
 
-PUBLIC = ("huggingface", "modelscope", "modelzoo", "github", "other")
-"""Sources whose rows are everybody's: what lies on somebody's disk is not."""
 PAGE = "index.html"
 EXPIRES_DAYS = 90
 _PART_BYTES = 1 << 20
@@ -264,123 +258,6 @@ class _Publisher:
 def _signature_of(content: bytes) -> str:
     """Return where the signature of a manifest lies under a name that fits no other."""
     return f"{PARTS}/{hashlib.sha256(content).hexdigest()}.minisig"
-
-
-# --- rows ---------------------------------------------------------------------------------------
-
-
-class Rows:
-    """Everything in a catalog that may be published, as lines by their keys."""
-
-    def __init__(self, catalog: Catalog, *, unlisted: bool) -> None:
-        self.lines: dict[bytes, bytes] = {}
-        self.left_out: list[tuple[str, str]] = []
-        """What readers would refuse, each with the reason."""
-        self.models = Models()
-        self.sources: set[str] = set()
-        self.updated = _updated(catalog)
-        """When each source was last looked at, here or at a publisher's."""
-        listed = {
-            (r.source, r.repo.casefold()): r
-            for r in catalog.all_repositories()
-            if r.source in PUBLIC and not r.private
-        }
-        for repository in listed.values():
-            self._add(*repository_line(repository), what=repository.repo)
-        # Not what a user once asked for with a token: only what a listing shows to everybody.
-        known = catalog.published_ids()
-        additions = {kept.addition.place for kept in catalog.additions()}
-        places: set[tuple[str, str]] = set()
-        for artifacts in catalog.in_parts():
-            for number, artifact in artifacts.items():
-                place = (artifact.source, artifact.repo.casefold())
-                if place in listed or number in known or (unlisted and artifact.source in PUBLIC):
-                    public = _for_all(artifact, additions)
-                    line = artifact_line(public, catalog.companions(artifact))
-                    self._add(*line, what=artifact.name)
-                    places.add(place)
-        for addition in (kept.addition for kept in catalog.additions()):
-            if not addition.repo or (addition.source, addition.repo.casefold()) in places:
-                self._add(*addition_line(addition), what=addition.place)
-
-    def _add(self, key: bytes, line: bytes, *, what: str) -> None:
-        try:
-            row = read_row(line)
-        except FormError as error:
-            self.left_out.append((what, str(error)))
-            return
-        self.lines[key] = line
-        if row.artifact is not None:
-            self.sources.add(row.artifact.source)
-            self.models.add(row.artifact)
-
-
-def _updated(catalog: Catalog) -> dict[str, str]:
-    published = max((p.date for p in catalog.publications()), default=None)
-    found = {source: published for source in PUBLIC if published is not None}
-    return found | {s.source: s.updated for s in catalog.status().sources if s.updated}
-
-
-def _for_all(artifact: Artifact, additions: Container[str]) -> Artifact:
-    """Return an artifact without what is nobody else's business.
-
-    Neither with what ``additions`` say, which are published themselves.
-    """
-    evidence = (
-        _public(e, artifact)
-        for a in artifact.attributes.values()
-        for e in a.evidence
-        if e.place not in additions
-    )
-    return replace(artifact, attributes=settle(e for e in evidence if e))
-
-
-_HUBS = {"huggingface": "https://huggingface.co", "modelscope": "https://www.modelscope.cn"}
-
-
-def _public(item: Evidence, artifact: Artifact) -> Evidence | None:
-    """Return an observation with a place that means something to others, or None.
-
-    What was read in the content may have been read in a private repository with the same content,
-    or at a mirror on the local network: it is told of the address that everybody sees. A path on
-    this disk, and what was seen on it, is left out.
-    """
-    place = item.place
-    if place.startswith(("/", "~", "file:", "\\\\")):
-        return None
-    if not place.startswith(("http://", "https://")):
-        return item
-    address = _public_address(place, artifact)
-    return replace(item, place=address) if address else None
-
-
-def _public_address(address: str, artifact: Artifact) -> str | None:
-    try:
-        parts = urlsplit(address)
-        is_public = _is_public(parts.hostname or "")
-    except ValueError:
-        return None
-    is_own = f"/{artifact.repo}/resolve/".casefold() in parts.path.casefold()
-    if is_public and (is_own or "/resolve/" not in parts.path):
-        return address
-    if artifact.source not in _HUBS or "/resolve/" not in parts.path:
-        return None
-    return resolve_url(
-        artifact.repo,
-        artifact.path,
-        artifact.revision,
-        source=artifact.source,
-        base=_HUBS[artifact.source],
-    )
-
-
-def _is_public(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_global
-    except ValueError:
-        return "." in host and not host.endswith(
-            (".local", ".lan", ".home", ".internal", ".localhost")
-        )
 
 
 def _difference(old: Mapping[bytes, bytes], new: Mapping[bytes, bytes]) -> list[bytes]:

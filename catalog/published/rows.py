@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from rkfetch.catalog import border
 from rkfetch.catalog.additions import from_line
-from rkfetch.catalog.database import Companion, Repository
+from rkfetch.catalog.entries import Companion, Repository
 from rkfetch.catalog.sources import bad_path
 from rkfetch.registry.model import ATTRIBUTES, Artifact, Availability, Evidence, Origin, settle
 

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
-    from rkfetch.catalog.database import Publication
+    from rkfetch.catalog.entries import Publication
 
     from .form import Part
     from .places import Found, Place

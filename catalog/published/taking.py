@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from rkfetch.catalog.additions import recall
-from rkfetch.catalog.database import Publication
+from rkfetch.catalog.entries import Publication
 from rkfetch.catalog.writer import now
 from rkfetch.registry.errors import IntegrityError
 from rkfetch.registry.model import Availability
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Iterable
 
-    from rkfetch.catalog.database import Companion, Repository
+    from rkfetch.catalog.entries import Companion, Repository
     from rkfetch.catalog.writer import Writer
     from rkfetch.registry.model import Artifact
 
@@ -170,7 +170,7 @@ class Taking:
             "WHERE p.publication = ? AND a.sha256 = ?",
             (self._id, sha256),
         ).fetchone()
-        self._writer.unsay(ours, None if still_said else sha256, self._id)
+        self._writer.observations.unsay(ours, None if still_said else sha256, self._id)
         self._conn.execute(
             "UPDATE artifacts SET availability = 'gone', note = ? WHERE id = ? "
             "AND availability <> 'gone' "

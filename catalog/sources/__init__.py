@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
     from pathlib import Path
 
-    from rkfetch.catalog.database import Repository
+    from rkfetch.catalog.entries import Repository
     from rkfetch.catalog.naming import CardFacts
     from rkfetch.catalog.reading import Allowance
     from rkfetch.catalog.update import Observer, Report

@@ -16,9 +16,10 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from rkfetch.catalog import border
-from rkfetch.catalog.database import Repository
+from rkfetch.catalog.entries import Repository
 from rkfetch.catalog.naming import CardFacts, guess
-from rkfetch.catalog.writer import VERIFIED, Writer, now
+from rkfetch.catalog.observations import VERIFIED
+from rkfetch.catalog.writer import Writer, now
 from rkfetch.registry.check import no_model
 from rkfetch.registry.durable import disk_errors
 from rkfetch.registry.errors import RkfetchError, UsageError

@@ -15,7 +15,7 @@ from urllib.parse import quote
 
 from rkfetch.catalog import border
 from rkfetch.catalog.cards import LARGEST_CARD
-from rkfetch.catalog.database import Repository
+from rkfetch.catalog.entries import Repository
 from rkfetch.catalog.naming import CardFacts
 from rkfetch.catalog.tokens import read_name
 from rkfetch.registry.failures import TransientError

@@ -19,7 +19,7 @@ from urllib.parse import quote, urlencode
 
 from rkfetch.catalog import border
 from rkfetch.catalog.cards import LARGEST_CARD
-from rkfetch.catalog.database import Repository
+from rkfetch.catalog.entries import Repository
 from rkfetch.catalog.naming import CardFacts
 from rkfetch.registry import addresses
 from rkfetch.registry.errors import AuthenticationError, IntegrityError, NetworkError

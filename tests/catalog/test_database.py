@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from rkfetch.catalog.database import Catalog, Companion, Repository
+from rkfetch.catalog.database import Catalog
+from rkfetch.catalog.entries import Companion, Repository
 from rkfetch.catalog.files import connect, create
 from rkfetch.catalog.writer import Writer, record_evidence, reject
 from rkfetch.registry.model import Artifact, Availability, Evidence, Origin, Platform, Quant, settle

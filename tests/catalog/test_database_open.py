@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from rkfetch.catalog import schema
-from rkfetch.catalog.database import Catalog, Repository, catalog_path
-from rkfetch.catalog.files import SNAPSHOT, SNAPSHOT_DATE, connect, create
+from rkfetch.catalog.database import Catalog
+from rkfetch.catalog.entries import Repository
+from rkfetch.catalog.files import SNAPSHOT, SNAPSHOT_DATE, catalog_path, connect, create
 from rkfetch.catalog.writer import Writer
 from rkfetch.registry.errors import IntegrityError, RkfetchError
 from rkfetch.registry.model import Artifact

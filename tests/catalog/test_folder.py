@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from rkfetch.catalog.database import Catalog
+from rkfetch.catalog.observations import VERIFIED
 from rkfetch.catalog.sources import folder as source
 from rkfetch.catalog.sources.folder import scan
 from rkfetch.catalog.update import Observer
-from rkfetch.catalog.writer import VERIFIED
 from rkfetch.registry.model import LOCAL, Availability, Origin
 from rkllm_files import rkllm_bytes
 

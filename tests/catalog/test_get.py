@@ -13,8 +13,9 @@ from rkfetch.catalog.database import Catalog
 from rkfetch.catalog.files import create
 from rkfetch.catalog.get import elsewhere, get
 from rkfetch.catalog.naming import guess
+from rkfetch.catalog.observations import VERIFIED
 from rkfetch.catalog.probe import probe
-from rkfetch.catalog.writer import VERIFIED, Writer
+from rkfetch.catalog.writer import Writer
 from rkfetch.registry.errors import (
     IncompatibleError,
     IntegrityError,

@@ -15,7 +15,8 @@ import pytest
 
 from rkfetch.catalog.database import Catalog
 from rkfetch.catalog.imports import provenance
-from rkfetch.catalog.writer import VERIFIED, Writer
+from rkfetch.catalog.observations import VERIFIED
+from rkfetch.catalog.writer import Writer
 from rkfetch.registry.model import Artifact, Availability, Evidence, Origin, settle
 from rkfetch.registry.rkllm_read import read_file
 from rkllm_files import rkllm_bytes

@@ -11,8 +11,8 @@ import pytest
 from hub.server import Fault, Hub
 from rkfetch.catalog.database import Catalog
 from rkfetch.catalog.files import connect, create
+from rkfetch.catalog.observations import VERIFIED
 from rkfetch.catalog.probe import facts_from_json, facts_json, note_file, probe
-from rkfetch.catalog.writer import VERIFIED
 from rkfetch.registry.errors import AuthenticationError, IntegrityError, UnknownModelError
 from rkfetch.registry.http import Http
 from rkfetch.registry.model import Artifact, Availability, Origin, Platform

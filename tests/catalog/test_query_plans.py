@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from rkfetch.catalog.answer import answer
-from rkfetch.catalog.database import Catalog, catalog_path
-from rkfetch.catalog.files import connect
+from rkfetch.catalog.database import Catalog
+from rkfetch.catalog.files import catalog_path, connect
 from rkfetch.catalog.filters import Filters, Sizes, Toolkits
 from rkfetch.catalog.near import why_nothing
 from rkfetch.catalog.search import SORTS, Query, search

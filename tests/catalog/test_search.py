@@ -9,7 +9,8 @@ import pytest
 
 from rkfetch.catalog import order
 from rkfetch.catalog import search as search_module
-from rkfetch.catalog.database import Catalog, Companion, Repository
+from rkfetch.catalog.database import Catalog
+from rkfetch.catalog.entries import Companion, Repository
 from rkfetch.catalog.filters import Filters, Sizes, Toolkits
 from rkfetch.catalog.near import why_nothing
 from rkfetch.catalog.search import Query, search

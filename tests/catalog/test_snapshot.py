@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from rkfetch.catalog.database import Catalog, Companion
+from rkfetch.catalog.database import Catalog
+from rkfetch.catalog.entries import Companion
 from rkfetch.catalog.files import PUBLISHED, SNAPSHOT, SNAPSHOT_DATE, SNAPSHOT_SERIAL
 from rkfetch.catalog.published.form import MANIFEST, read_manifest, unpack
 from rkfetch.catalog.snapshot import build, public_place, rows

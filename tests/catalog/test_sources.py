@@ -32,7 +32,7 @@ from contextlib import nullcontext
 
 from rkfetch.catalog.naming import CardFacts
 from rkfetch.catalog.sources import Details, Entry, Listing, RemoteFile, listed
-from rkfetch.catalog.database import Repository
+from rkfetch.catalog.entries import Repository
 
 
 class Shelf:

@@ -14,13 +14,14 @@ import pytest
 
 from crawls import asked, everything, only, update_command, updated
 from hub.server import Fault, Hub
-from rkfetch.catalog.database import Catalog, Repository
+from rkfetch.catalog.database import Catalog
+from rkfetch.catalog.entries import Repository
 from rkfetch.catalog.files import connect, create
+from rkfetch.catalog.observations import READ
 from rkfetch.catalog.reading import Allowance
 from rkfetch.catalog.sources import Listing
 from rkfetch.catalog.sources.huggingface import HuggingFace
 from rkfetch.catalog.update import Observer, _owners, update
-from rkfetch.catalog.writer import READ
 from rkfetch.registry.courtesy import Courtesy
 from rkfetch.registry.http import Http
 from rkfetch.registry.model import Availability, Origin, settle

@@ -10,7 +10,8 @@ import pytest
 from crawls import asked, everything, only, updated
 from hub import shapes
 from hub.server import Hub
-from rkfetch.catalog.database import Catalog, Repository
+from rkfetch.catalog.database import Catalog
+from rkfetch.catalog.entries import Repository
 from rkfetch.catalog.files import create
 from rkfetch.catalog.sources import huggingface
 from rkfetch.catalog.writer import Writer

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from hub.server import Fault, Hub
-from rkfetch.catalog.database import catalog_path
+from rkfetch.catalog.files import catalog_path
 from rkfetch.catalog.writer import Writer
 from rkfetch.registry.model import Artifact, Evidence, Origin, settle
 from rkllm_files import rkllm_bytes

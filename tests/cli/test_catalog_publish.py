@@ -90,7 +90,7 @@ def test_published_here_and_taken_in_there(
 def test_what_others_say_is_shown_as_theirs(
     rkfetch: Rkfetch, key: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from rkfetch.catalog.database import Repository
+    from rkfetch.catalog.entries import Repository
     from rkfetch.catalog.writer import Writer
     from rkfetch.registry.model import Artifact, Evidence, Origin, settle
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import pytest
 
 from boards import rock_4d
-from rkfetch.catalog.database import Repository
+from rkfetch.catalog.entries import Repository
 from rkfetch.catalog.writer import Writer
 from rkfetch.registry.model import Artifact, Availability, Evidence, Origin, settle
 

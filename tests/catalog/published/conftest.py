@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from rkfetch.catalog.database import Catalog, Repository
+from rkfetch.catalog.database import Catalog
+from rkfetch.catalog.entries import Repository
 from rkfetch.catalog.files import create
 from rkfetch.catalog.published import signing
 from rkfetch.catalog.published.places import place_of

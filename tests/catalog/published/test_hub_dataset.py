@@ -12,7 +12,8 @@ import pytest
 from hub.server import Hub
 from rkfetch.catalog.published.form import MANIFEST
 from rkfetch.catalog.published.hub import publish_to_hub
-from rkfetch.catalog.published.publish import Rows, publish
+from rkfetch.catalog.published.publish import publish
+from rkfetch.catalog.published.selection import Rows
 from rkfetch.registry.errors import AuthenticationError, NetworkError, UsageError
 from rkllm_files import rkllm_bytes
 

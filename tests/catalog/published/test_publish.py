@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from rkfetch.catalog.database import Catalog, Companion
+from rkfetch.catalog.database import Catalog
+from rkfetch.catalog.entries import Companion
 from rkfetch.catalog.published.form import MANIFEST, SIGNATURE, read_manifest
 from rkfetch.catalog.published.publish import PAGE, publish
 from rkfetch.catalog.writer import Writer

@@ -16,11 +16,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from rkfetch.catalog.database import Catalog
+from rkfetch.catalog.observations import VERIFIED
 from rkfetch.catalog.published import signing
 from rkfetch.catalog.published.form import MANIFEST, SIGNATURE
 from rkfetch.catalog.published.places import place_of
 from rkfetch.catalog.published.subscribe import forget, take_from
-from rkfetch.catalog.writer import VERIFIED, Writer
+from rkfetch.catalog.writer import Writer
 from rkfetch.registry.errors import (
     AuthenticationError,
     IntegrityError,
@@ -413,7 +414,7 @@ def test_a_publisher_cannot_reject_what_was_read_here_nor_vouch_for_whole_files(
     subscriber.take(publisher.folder, publisher.key)
     assert paths(subscriber.artifacts, Availability.REJECTED) == {"m2.rkllm"}
     with Writer.open(subscriber.path) as writer:
-        assert not writer.is_verified(digest(7))
+        assert not writer.observations.is_verified(digest(7))
 
 
 @pytest.mark.parametrize("ours_is_newer", [False, True])
