@@ -39,7 +39,7 @@ WorksOption = Annotated[bool, typer.Option("--works", help="It answers as it sho
 FailsOption = Annotated[
     bool, typer.Option("--fails", help="It is refused, or what it answers is of no use.")
 ]
-# Without environment variables: what is fixed for this machine must not overrule a log.
+# Under names of their own: what is fixed for this machine must not overrule a log.
 SeenOnOption = Annotated[
     str | None,
     typer.Option(
@@ -85,9 +85,9 @@ def add_command(
     *,
     works: WorksOption = False,
     fails: FailsOption = False,
-    runtime: SeenWithOption = None,
-    platform: SeenOnOption = None,
-    driver: SeenDriverOption = None,
+    seen_runtime: SeenWithOption = None,
+    seen_platform: SeenOnOption = None,
+    seen_driver: SeenDriverOption = None,
     board: BoardOption = None,
     log: LogOption = None,
     note: NoteOption = None,
@@ -120,9 +120,9 @@ def add_command(
         )
     told = Told(
         outcome=outcome,
-        platform=Platform.parse(platform) if platform else None,
-        runtime=parse_version(runtime, what="runtime") if runtime else None,
-        driver=parse_version(driver, what="driver") if driver else None,
+        platform=Platform.parse(seen_platform) if seen_platform else None,
+        runtime=parse_version(seen_runtime, what="runtime") if seen_runtime else None,
+        driver=parse_version(seen_driver, what="driver") if seen_driver else None,
         board=board,
         note=note,
     )

@@ -32,7 +32,7 @@ def publish_command(
         typer.Argument(metavar="[DIR]", help="A folder that a web server gives out."),
     ] = None,
     *,
-    hub: Annotated[
+    dataset: Annotated[
         str | None,
         typer.Option("--hub", metavar="OWNER/NAME", help="A dataset of the Hub instead."),
     ] = None,
@@ -82,22 +82,22 @@ def publish_command(
       rkfetch catalog publish /srv/www/catalog --key ~/catalog.key
       rkfetch catalog publish --hub OWNER/NAME --key ~/catalog.key
     """
-    if (folder is None) == (hub is None):
+    if (folder is None) == (dataset is None):
         raise UsageError(
             "name one place to publish to: a folder, or --hub OWNER/NAME",
             hint="`rkfetch catalog publish --help` has examples",
         )
     signer = _signer(signing_key, unsigned=unsigned)
     with open_catalog(quiet=True) as catalog:
-        if hub is not None:
+        if dataset is not None:
             from rkfetch.catalog.published.hub import publish_to_hub
 
             if not quiet:
-                say(f"publishing to {safe(hub)}")
+                say(f"publishing to {safe(dataset)}")
             sent: Sent | None = publish_to_hub(
                 catalog,
-                hub,
-                name=name or hub,
+                dataset,
+                name=name or dataset,
                 signer=signer,
                 revision=revision,
                 expires_days=expires,

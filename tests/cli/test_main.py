@@ -9,11 +9,13 @@ import sys
 from typing import Any
 
 import pytest
+import typer
 
 from rkfetch.cli import app as app_module
 from rkfetch.cli.app import COMMANDS, GROUPS, build_app, with_default_command
 from rkfetch.cli.main import main
 from rkfetch.cli.output import emit, human_bytes, safe, wrapped
+from rkfetch.registry import settings
 from rkfetch.registry.errors import RkfetchError, UsageError
 
 
@@ -55,6 +57,22 @@ def test_every_command_has_help_and_fits_the_screen(
     shown = capsys.readouterr().out
     assert "Usage: rkfetch" in shown
     assert max(map(len, shown.splitlines())) <= 100
+
+
+def test_what_a_setting_fixes_says_so() -> None:
+    """A parameter that bears a setting's name by chance would take its value."""
+    command = typer.main.get_command(build_app())
+    groups: list[Any] = [command]
+    while groups:
+        group = groups.pop()
+        for sub in group.commands.values():
+            if hasattr(sub, "commands"):
+                groups.append(sub)
+            for parameter in sub.params:
+                known = settings.KNOWN.get(str(parameter.name))
+                if known is not None:
+                    told = getattr(parameter, "help", None) or ""
+                    assert known.variables[0] in told, f"{sub.name}: {parameter.name}"
 
 
 def test_completion_is_offered() -> None:
