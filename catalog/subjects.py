@@ -138,7 +138,11 @@ def _by_name(catalog: Catalog, load: Load, name: str, size: int | None) -> Match
     if not found:
         return Match(artifact=None, how=f"no file called '{name}' is known")
     if len(found) > 1:
-        places = ", ".join(a.name for a in found[:3])
+        names = dict.fromkeys(a.name for a in found)
+        if len(names) == 1:
+            how = f"{len(found)} versions of {found[0].name} are known"
+            return Match(artifact=None, how=how)
+        places = ", ".join(list(names)[:3])
         return Match(artifact=None, how=f"{len(found)} files are called '{name}': {places}")
     how = "only one known file has its name" + (" and size" if size is not None else "")
     return _unless_contradicted(found[0], load, how)

@@ -385,6 +385,15 @@ def test_what_is_not_certain_is_not_matched(
     assert (match.artifact, match.how) == (None, how)
 
 
+def test_a_file_that_was_replaced_is_either_of_two(
+    writer: Writer, catalog: Catalog, store: Store
+) -> None:
+    writer.record_artifact(FILE)
+    writer.record_artifact(replace(FILE, sha256="8" * 64))
+    match = of_load(catalog, store, LOAD)
+    assert (match.artifact, match.how) == (None, f"2 versions of {FILE.name} are known")
+
+
 def test_a_file_that_is_known_to_be_otherwise_is_not_the_one(
     writer: Writer, catalog: Catalog, store: Store
 ) -> None:
