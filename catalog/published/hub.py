@@ -165,14 +165,15 @@ def _fetch(api: HfApi, repo: str, commit: str, there: set[str], folder: Path) ->
 @contextmanager
 def _spoken(repo: str) -> Iterator[None]:
     """Turn what huggingface_hub raises into our errors."""
-    # Read once, at import: no progress bars, no telemetry, which costs a request, and plain
-    # uploads: parts are too small for Xet to gain anything.
-    os.environ.setdefault("HF_HUB_DISABLE_XET", "1")
-    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
-    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")  # read once, at import
     import httpx2
+    from huggingface_hub import constants
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError
+    from huggingface_hub.utils import disable_progress_bars
 
+    # Plain uploads, whoever imported it first: parts are too small for Xet to gain anything.
+    constants.HF_HUB_DISABLE_XET = True
+    disable_progress_bars()
     try:
         yield
     except RkfetchError:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 BOARD = Target(platform=Platform.RK3576, runtime=Version("1.2.3"), memory_bytes=8 << 30)
-SMALL = {"toolkits", "doubts", "meta", "models"}
+SMALL = {"toolkits", "doubts", "meta", "models", "publications"}
 """What stays small: toolkit versions, doubts of a day, facts about the catalog, models' names."""
 
 

@@ -177,8 +177,11 @@ def test_somebody_else_who_writes_at_the_same_time_is_not_overwritten(
         return done
 
     monkeypatch.setattr("rkfetch.catalog.published.hub.publish", slow)
-    with pytest.raises(NetworkError, match="somebody else wrote to Ann/catalog"):
+    with pytest.raises(NetworkError) as caught:
         to_hub(publisher)
+    assert caught.value.message == "somebody else wrote to Ann/catalog at the same time", (
+        caught.value.cause
+    )
 
 
 def test_a_private_repository_that_a_crawl_found_stays_private(
