@@ -169,7 +169,7 @@ def _spoken(repo: str) -> Iterator[None]:
     import httpx2
     from huggingface_hub import constants
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError
-    from huggingface_hub.utils import disable_progress_bars
+    from huggingface_hub.utils.tqdm import disable_progress_bars
 
     # Plain uploads, whoever imported it first: parts are too small for Xet to gain anything.
     constants.HF_HUB_DISABLE_XET = True
