@@ -30,7 +30,6 @@ from .models import hub_id, known_model, match, parse_reference, suggest
 from .naming import guess
 from .observations import READ, VERIFIED
 from .places import at_its_place, contents
-from .sources.folder import file_at
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -198,6 +197,8 @@ def _models(catalog: Catalog, reference: Reference) -> Sequence[str]:
 def row_of(catalog: Catalog, file: FileReference) -> Artifact | None:
     """Return the catalog's row for a file named exactly; None if it has none."""
     if file.source == LOCAL:
+        from .sources.folder import file_at
+
         return file_at(catalog, Path(file.repo, file.path))
     return catalog.artifact(file.source, file.repo, file.path, file.revision)
 

@@ -17,7 +17,6 @@ from rkfetch.registry.model import Availability, Origin
 from rkfetch.registry.route import OF_A_PLACE
 
 from .probe import note_file, probe
-from .sources.folder import local_path
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -162,6 +161,7 @@ def _from_here(
     if not candidate.artifact.is_local:
         return None
     from .imports import provenance
+    from .sources.folder import local_path
 
     artifact = candidate.artifact
     path = local_path(artifact)

@@ -16,7 +16,6 @@ from urllib.parse import unquote
 from rkfetch.registry.model import Evidence, Origin, Platform, Quant
 from rkfetch.registry.versions import as_version
 
-from .cards import read_card, said_of
 from .families import TUNED_WORDS, read_model
 from .tokens import read_name
 
@@ -200,6 +199,9 @@ def _said_by_card(
     repo: str, path: str, card: CardFacts, known: Mapping[str, str]
 ) -> Iterator[_Said]:
     """Yield what a card says about this file: the nearest README first, then the tags."""
+    # Names alone are read whenever somebody asks for a model, and that should be quick.
+    from .cards import read_card, said_of
+
     told: set[str] = set()
     for text in sorted(card.texts, key=lambda t: len(t.folder), reverse=True):
         if text.folder and not path.startswith(f"{text.folder}/"):

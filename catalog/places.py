@@ -11,8 +11,6 @@ from typing import TYPE_CHECKING
 
 from rkfetch.registry.model import Availability, Place, settle
 
-from .sources.folder import at_hand
-
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
@@ -83,7 +81,12 @@ def _held(catalog: Catalog, artifacts: Iterable[Artifact]) -> dict[str | None, l
 
 
 def _now(artifact: Artifact) -> Artifact:
-    return at_hand(artifact) if artifact.is_local else artifact
+    if not artifact.is_local:
+        return artifact
+    # Only who has scanned a folder pays for what knows about folders.
+    from .sources.folder import at_hand
+
+    return at_hand(artifact)
 
 
 def _joined(named: Artifact, chosen: Artifact, places: Sequence[Artifact]) -> Artifact:

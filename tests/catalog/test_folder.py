@@ -270,7 +270,7 @@ def test_a_file_that_changes_while_it_is_asked_for_is_refused(
     usb: Path, rkfetch: Rkfetch, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     look(usb)
-    monkeypatch.setattr("rkfetch.catalog.places.at_hand", lambda artifact: artifact)
+    monkeypatch.setattr("rkfetch.catalog.sources.folder.at_hand", lambda artifact: artifact)
     put(usb, NAME, platform="rk3588", npu_cores=3)
     code, out, err = rkfetch(*QUESTION)
     assert (code, out) == (7, "")
