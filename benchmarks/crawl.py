@@ -98,7 +98,7 @@ def _crawl(name: str, server: _Server, home: Path, new_files: int) -> Crawl:
     }
     began, used = time.monotonic(), _cpu()
     done = subprocess.run(
-        [str(BIN / "rkfetch"), "catalog", "update", "--quiet", "--json"],
+        [str(BIN / "rkfetch"), "catalog", "update", "huggingface", "--quiet", "--json"],
         env=environment,
         check=True,
         stdout=subprocess.PIPE,
@@ -112,7 +112,7 @@ def _crawl(name: str, server: _Server, home: Path, new_files: int) -> Crawl:
         new_files=new_files,
         requests=counts["requests"],
         sent=counts["sent"],
-        report=json.loads(done.stdout),
+        report=json.loads(done.stdout)["sources"][0],
     )
 
 

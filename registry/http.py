@@ -334,18 +334,19 @@ class Http:
         follow: Follow = "any",
         max_bytes: int = 1 << 20,
         waiting: Callable[[str, float], object] | None = None,
+        hint: str | None = None,
         hurried: bool = False,
     ) -> Reply:
         """Ask for something small, as often as it takes within the policy.
 
         Answers that repeating cannot change (such as 404) are returned; ``waiting`` is told why
-        and how many seconds it waits between tries; ``hurried`` as for `retries`.
+        and how many seconds it waits between tries; ``hint`` and ``hurried`` as for `retries`.
 
         Raises:
             NetworkError: it failed for good.
             OfflineError: the network is switched off.
         """
-        retries = self.retries(waiting=waiting, hurried=hurried)
+        retries = self.retries(waiting=waiting, hint=hint, hurried=hurried)
         while True:
             try:
                 return self._request_once(method, url, headers, follow, max_bytes)

@@ -124,7 +124,9 @@ class ModelScope:
         if (file.size_bytes or 0) > LARGEST_CARD:
             return None
         url = resolve_url(repo, file.path, revision, source=NAME)
-        reply = self._http.request("GET", url, max_bytes=LARGEST_CARD, waiting=self._waiting)
+        reply = self._http.request(
+            "GET", url, max_bytes=LARGEST_CARD, waiting=self._waiting, hint=_HINT
+        )
         return reply.body.decode("utf-8", "replace") if reply.status == 200 else None
 
     def page(self, repo: str, path: str, ref: str | None = None) -> str:
@@ -229,7 +231,12 @@ class ModelScope:
         """
         url = f"{self._base}{path}"
         reply = self._http.request(
-            "GET", url, follow="same-origin", max_bytes=LARGEST_ANSWER, waiting=self._waiting
+            "GET",
+            url,
+            follow="same-origin",
+            max_bytes=LARGEST_ANSWER,
+            waiting=self._waiting,
+            hint=_HINT,
         )
         if repo is not None and reply.status in {401, 403, 404}:
             return None

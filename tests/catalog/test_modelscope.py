@@ -325,6 +325,15 @@ def test_a_busy_server_is_waited_for(hub: Hub, run: Callable[[], Report]) -> Non
     assert run().changed == 1
 
 
+def test_a_server_that_is_down_is_named_with_the_way_round_it(
+    hub: Hub, run: Callable[[], Report]
+) -> None:
+    hub.stop_accepting()
+    with pytest.raises(NetworkError) as caught:
+        run()
+    assert "MODELSCOPE_ENDPOINT" in str(caught.value.hint)
+
+
 def test_a_redirect_to_another_host_is_not_followed(hub: Hub, run: Callable[[], Report]) -> None:
     hub.break_it(Fault(origin="modelscope", path="/openapi/*", redirect=f"{hub.cdn}/x"))
     with pytest.raises(NetworkError, match="answered 302"):
