@@ -115,7 +115,7 @@ def build(path: Path, files: int, *, seed: int = 1) -> None:
             # What reading all that again would give; that takes most of the time of a rebuild.
             index.add(conn, [_artifact(row) for row in batch])
         conn.executemany(
-            "INSERT INTO repositories (source, repo, listed, downloads, likes, licence) "
+            "INSERT INTO repositories (source, repo, listed, downloads, likes, license) "
             "VALUES ('huggingface', ?, '2026-11-01', ?, ?, ?)",
             repositories.values(),
         )
@@ -130,11 +130,11 @@ def build(path: Path, files: int, *, seed: int = 1) -> None:
 
 def _copy(conn: sqlite3.Connection, offset: int, name: str) -> None:
     """Add the first builds once more, of other uploaders, and fine-tunes by another name."""
-    model = f"iif({{0}} IN (SELECT model FROM published), {{0}}, {{0}} || '-{name}')"
+    model = f"iif({{0}} IN (SELECT model FROM hub_names), {{0}}, {{0}} || '-{name}')"
     sha256 = f"'{offset // 1000:04d}' || substr(sha256, 5)"
-    conn.execute("CREATE TEMP TABLE IF NOT EXISTS published (model TEXT PRIMARY KEY)")
+    conn.execute("CREATE TEMP TABLE IF NOT EXISTS hub_names (model TEXT PRIMARY KEY)")
     known = [(model,) for model, _ in _published()]
-    conn.executemany("INSERT INTO published VALUES (?) ON CONFLICT DO NOTHING", known)
+    conn.executemany("INSERT INTO hub_names VALUES (?) ON CONFLICT DO NOTHING", known)
     first = _first(conn)
     conn.execute(
         "INSERT INTO artifacts (id, source, repo, path, size_bytes, sha256, availability, updated, "
@@ -148,8 +148,8 @@ def _copy(conn: sqlite3.Connection, offset: int, name: str) -> None:
         f"FROM evidence WHERE id <= {first[1]}"
     )
     conn.execute(
-        "INSERT INTO repositories (source, repo, listed, downloads, likes, licence) "
-        f"SELECT source, '{name}-' || repo, listed, downloads, likes, licence FROM repositories "
+        "INSERT INTO repositories (source, repo, listed, downloads, likes, license) "
+        f"SELECT source, '{name}-' || repo, listed, downloads, likes, license FROM repositories "
         f"WHERE rowid <= {first[2]}"
     )
     conn.execute(
