@@ -81,11 +81,16 @@ def _order(conflict: Conflict) -> tuple[str, int]:
 def _everyone(
     artifacts: Iterable[Artifact], catalog: Catalog
 ) -> Iterator[tuple[str, str, Conflict]]:
-    had = [a for a in artifacts if a.availability in {Availability.LISTED, Availability.MANUAL}]
+    # A file of one's own disk has nobody to write to.
+    had = [
+        a
+        for a in artifacts
+        if a.availability in {Availability.LISTED, Availability.MANUAL} and not a.is_local
+    ]
     for artifact in had:
         for name in COMPARED:
             yield from _of_header(artifact, artifact.attribute(name))
-    for build in contents(catalog, had):
+    for build in filter(lambda b: not b.is_local, contents(catalog, had)):
         for name in COMPARED:
             yield from _of_labels(build, build.attribute(name))
 

@@ -129,10 +129,15 @@ class Catalog:
 
     def by_ids(self, ids: Sequence[int]) -> list[Artifact]:
         """Return artifacts by their row numbers, in the order of these."""
+        found = self.numbered(ids)
+        return [found[i] for i in ids if i in found]
+
+    def numbered(self, ids: Sequence[int]) -> dict[int, Artifact]:
+        """Return artifacts with their row numbers."""
         found: dict[int, Artifact] = {}
         for part in chunks(ids):
             found.update(self._with_ids(*any_of("id", part)))
-        return [found[i] for i in ids if i in found]
+        return found
 
     def contradicted(self, attributes: Sequence[str]) -> list[Artifact]:
         """Return the artifacts of contents that are said to be different things."""
@@ -161,10 +166,11 @@ class Catalog:
         return self._artifacts("TRUE", ())
 
     def in_parts(self) -> Iterator[dict[int, Artifact]]:
-        """Return all artifacts by their row numbers, some hundreds at a time."""
+        """Return all artifacts by their row numbers, some hundreds at a time, without doubts."""
         ids = [int(row["id"]) for row in self.rows("SELECT id FROM artifacts ORDER BY id")]
         for part in chunks(ids):
-            yield dict(self._with_ids(*any_of("id", part)))
+            with self._guarded():
+                yield dict(read_artifacts(self._conn, *any_of("id", part)))
 
     def published_ids(self) -> set[int]:
         """Return the row numbers of artifacts that somebody has published."""

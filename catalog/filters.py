@@ -14,7 +14,7 @@ from rkfetch.registry.errors import UsageError
 if TYPE_CHECKING:
     from packaging.specifiers import SpecifierSet
 
-    from rkfetch.registry.model import Platform, Quant
+    from rkfetch.registry.model import Artifact, Platform, Quant
     from rkfetch.registry.versions import Version
 
 _SIZE = re.compile(r"(<=?|>=?|)\s*(\d{1,9}(?:\.\d{1,6})?)\s*([kmgt]?)(i?)b?", re.IGNORECASE)
@@ -119,6 +119,23 @@ class Filters:
             "vision": None if self.vision is None else f"--{'' if self.vision else 'no-'}vision",
         }
         return {name: text for name, text in said.items() if text}
+
+    def may_be(self, artifact: Artifact) -> bool:
+        """Tell whether nothing that is known of a build's content is another than wanted."""
+        from .order import toolkit_text
+
+        quant, wanted = artifact.quant, self.quant
+        return (
+            self.platform in {None, artifact.platform or self.platform}
+            and (
+                quant is None
+                or wanted is None
+                or quant == wanted
+                or (not wanted.group and quant.family == wanted.family)
+            )
+            and (self.toolkit is None or self.toolkit.may_be(toolkit_text(artifact)))
+            and (artifact.context or self.context or 0) >= (self.context or 0)
+        )
 
     def without(self, *names: str) -> Filters:
         """Return the filters but for some."""

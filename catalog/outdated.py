@@ -15,9 +15,11 @@ from rkfetch.registry.model import Artifact, Availability, Evidence, Origin, wit
 from rkfetch.registry.resolve import resolve
 
 from . import border
+from .candidates import candidates
 from .measured import measured_memory
 from .models import SCHEMES, exactly, match
 from .naming import recorded_model
+from .places import contents
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -90,13 +92,19 @@ def outdated(
     models = catalog.models()
     return [
         compare(
-            record, _look_up(catalog, record, models), target, policy=policy, installed=installed
+            record,
+            _look_up(catalog, record, models, target),
+            target,
+            policy=policy,
+            installed=installed,
         )
         for record in records
     ]
 
 
-def _look_up(catalog: Catalog, record: Record, models: Sequence[str]) -> Known:
+def _look_up(
+    catalog: Catalog, record: Record, models: Sequence[str], target: Target | None
+) -> Known:
     place = (record.source, record.repo, record.path)
     rows = [a for a in catalog.by_sha256(record.sha256) if _place(a) == place]
     own = with_evidence(
@@ -108,8 +116,15 @@ def _look_up(catalog: Catalog, record: Record, models: Sequence[str]) -> Known:
         here=catalog.artifact(*place),
         own=own,
         was_there=bool(rows),
-        builds=catalog.candidates(match(name, models)) if name else (),
+        builds=_builds(catalog, match(name, models), target) if name else (),
     )
+
+
+def _builds(catalog: Catalog, models: Sequence[str], target: Target | None) -> Sequence[Artifact]:
+    """Return the builds of these models as they can be had now."""
+    if target is None:
+        return ()
+    return contents(catalog, candidates(catalog, models, target).artifacts)
 
 
 def _bare(record: Record) -> Artifact:

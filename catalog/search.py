@@ -17,13 +17,14 @@ from rkfetch.registry.resolve import resolve
 from . import order
 from .index import HIDDEN, quant_term, uploader_term, vision_term
 from .measured import measured_memory
+from .order import toolkit_text
 from .places import contents
 from .ranking import Ranking, each_once, tokens_per_s, toolkits
 from .terms import document_terms, query_terms
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from rkfetch.registry.model import Artifact, Target
     from rkfetch.registry.resolve import Candidate
@@ -101,8 +102,8 @@ def search(catalog: Catalog, query: Query, *, limit: int | None = 20) -> Found:
         matches = len(rows)
     else:
         rows = _best_first(reader, ranking, limit)
-    hits = _hits(catalog, query, rows[:limit])
-    return Found(hits=hits, matches=matches)
+    hits, hidden = _hits(catalog, query, rows, limit)
+    return Found(hits=hits, matches=None if matches is None else matches - hidden)
 
 
 def count(catalog: Catalog, query: Query) -> int | None:
@@ -285,35 +286,55 @@ def expansions(catalog: Catalog, term: str) -> list[str]:
 # --- what was found ----------------------------------------------------------------------------
 
 
-def _hits(catalog: Catalog, query: Query, rows: Sequence[sqlite3.Row]) -> tuple[Hit, ...]:
-    artifacts = contents(catalog, catalog.by_ids([row["artifact_id"] for row in rows]))
+def _hits(
+    catalog: Catalog, query: Query, rows: Sequence[sqlite3.Row], limit: int | None
+) -> tuple[tuple[Hit, ...], int]:
+    """Return the first hits, and how many rows before the last of them are none."""
+    hits: list[Hit] = []
+    at = 0
+    while at < len(rows) and (limit is None or len(hits) < limit):
+        part = rows[at:] if limit is None else rows[at : at + limit - len(hits)]
+        hits += _judged(catalog, query, part)
+        at += len(part)
+    return tuple(hits), at - len(hits)
+
+
+def _judged(catalog: Catalog, query: Query, rows: Sequence[sqlite3.Row]) -> Iterator[Hit]:
+    """Judge what was found as the content that it is, wherever that lies.
+
+    The index knows rows. It does not know of doubts, which last a day, of a disk that was pulled
+    out, nor of what is said of the same content at another place.
+    """
+    known = catalog.numbered([row["artifact_id"] for row in rows])
+    there = [row for row in rows if row["artifact_id"] in known]
+    artifacts = contents(catalog, [known[row["artifact_id"]] for row in there])
     resolution = resolve(artifacts, query.target, measured=measured_memory)
     judged = {id(c.artifact): c for c in (*resolution.ranked, *resolution.refused)}
-    return tuple(
-        Hit(
-            candidate=judged[id(artifact)],
+    for row, artifact in zip(there, artifacts, strict=True):
+        if artifact.availability.value in HIDDEN or not query.filters.may_be(artifact):
+            continue
+        candidate = judged[id(artifact)]
+        yield Hit(
+            candidate=candidate,
             vision=None if row["vision"] is None else bool(row["vision"]),
             licence=row["license"],
             downloads=row["downloads"],
             likes=row["likes"],
-            unknown=_unknown(query.filters, row, judged[id(artifact)]),
+            unknown=_unknown(query.filters, row, candidate),
         )
-        for row, artifact in zip(rows, artifacts, strict=True)
-        # The index does not know of doubts, which last a day, nor of a disk that was pulled out.
-        if artifact.availability.value not in HIDDEN
-    )
 
 
 def _unknown(filters: Filters, row: sqlite3.Row, candidate: Candidate) -> tuple[str, ...]:
     """Return the filters that a build passed only because nothing is known."""
+    artifact = candidate.artifact
     missing = {
-        "platform": row["platform"] is None,
-        "quant": row["quant"] is None,
-        "toolkit": " " in row["toolkits"] or not row["toolkits"],
+        "platform": artifact.platform is None,
+        "quant": artifact.quant is None,
+        "toolkit": len(toolkit_text(artifact).split()) != 1,
         "runtime": candidate.verdict.level is Level.UNKNOWN,
-        "context": row["context"] is None,
+        "context": artifact.context is None,
         "memory_bytes": candidate.fit is Fit.UNKNOWN,
-        "size": row["size_bytes"] is None,
+        "size": artifact.size_bytes is None,
         "licence": row["license"] is None,
         "vision": row["vision"] is None,
     }

@@ -131,6 +131,7 @@ class _Update:
 
     def run(self, allowance: Allowance) -> Report:
         self._allowance = allowance
+        spent_before = allowance.spent_bytes
         self._reader = Reader(self._source, self._http, self._memory, allowance, seen=self._started)
         plan = _plan(
             self._list(),
@@ -146,7 +147,7 @@ class _Update:
         for what, why in self._source.left_out:
             self._skip(what, why)
         self._settle_absent(plan.known)
-        self._report.read_bytes = allowance.spent_bytes
+        self._report.read_bytes = allowance.spent_bytes - spent_before
         if not self._report.left_repositories:
             with self._memory.writing() as writer:
                 writer.set_meta(f"updated:{self._source.name}", now())

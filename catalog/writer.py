@@ -158,7 +158,7 @@ class Writer:
                     },
                     pk=("artifact_id", "role", "repo", "path"),
                 )
-            self.refresh([row_id])
+            self.refresh_content(row_id, artifact.sha256)
         return row_id
 
     def record_reading(self, artifact: Artifact, *, seen: str) -> None:
@@ -188,7 +188,7 @@ class Writer:
         with self.transaction():
             row_id = self.row_of(artifact) or self.record_artifact(artifact, seen=now())
             self.observations.add(row_id, artifact.sha256, evidence, publication)
-            self.refresh(self._holders(row_id, artifact.sha256))
+            self.refresh_content(row_id, artifact.sha256)
 
     def reject(self, artifact: Artifact, reason: str, evidence: Iterable[Evidence] = ()) -> None:
         """Mark an artifact so that it is never offered again, with the reason as its note."""
@@ -222,7 +222,7 @@ class Writer:
             row_id = self.row_of(addition.file)
             if row_id is not None or addition.sha256 is not None:
                 self.observations.add(row_id, addition.sha256, addition.evidence())
-                self.refresh(self._holders(row_id, addition.sha256))
+                self.refresh_content(row_id, addition.sha256)
 
     def remove_addition(self, addition: Addition) -> None:
         """Forget what somebody observed, and the evidence in it."""
@@ -290,6 +290,13 @@ class Writer:
                 self.record_artifact(artifact, companions=companions, seen=seen)
                 for artifact, companions in artifacts
             ]
+            for row_id, (_, companions) in zip(kept, artifacts, strict=True):
+                paths = json.dumps([companion.path for companion in companions])
+                self._conn.execute(
+                    "DELETE FROM companions WHERE artifact_id = ? "
+                    "AND path NOT IN (SELECT value FROM json_each(?))",
+                    (row_id, paths),
+                )
             self._conn.execute(
                 "UPDATE artifacts SET availability = 'gone', note = ? "
                 "WHERE source = ? AND repo = ? AND availability IN ('listed', 'unnamed') "
@@ -428,6 +435,10 @@ class Writer:
             (row_id, sha256),
         )
         return [int(row["id"]) for row in rows]
+
+    def refresh_content(self, row_id: int | None, sha256: str | None) -> None:
+        """Bring up to date what is derived of a row, and of all that hold the same content."""
+        self.refresh(self._holders(row_id, sha256))
 
     def refresh(self, ids: Sequence[int]) -> None:
         """Bring what is derived from evidence up to date: the model, and the search index."""

@@ -64,6 +64,8 @@ def scan_command(
 
     if forget:
         forget_folders(folders)
+        if as_json:
+            emit_json({"status": "ok", "forgotten": folders})
         return
     silent = quiet or as_json
     named = list(dict.fromkeys(map(folder_named, folders)))

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperCommand
 
+from rkfetch.registry import settings
 from rkfetch.registry.errors import NetworkError, OfflineError, RkfetchError, UsageError
 
 from . import options
@@ -133,6 +134,10 @@ def update_command(
     if catalog_from is not None and not sources:
         from .catalog_publish import update_from
 
+        if catalog_key == settings.value("catalog_key") and catalog_from != settings.value(
+            "catalog_from"
+        ):
+            catalog_key = None  # what is fixed is that of the fixed place
         update_from(
             catalog_from,
             key=catalog_key,

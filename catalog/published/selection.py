@@ -47,6 +47,7 @@ class Rows:
         known = catalog.published_ids()
         additions = {kept.addition.place for kept in catalog.additions()}
         places: set[tuple[str, str]] = set()
+        contents: set[str | None] = set()
         for artifacts in catalog.in_parts():
             for number, artifact in artifacts.items():
                 place = (artifact.source, artifact.repo.casefold())
@@ -55,8 +56,11 @@ class Rows:
                     line = artifact_line(public, catalog.companions(artifact))
                     self._add(*line, what=artifact.name)
                     places.add(place)
+                    contents.add(artifact.sha256)
         for addition in (kept.addition for kept in catalog.additions()):
-            if not addition.repo or (addition.source, addition.repo.casefold()) in places:
+            place = (addition.source, addition.repo.casefold())
+            # Of a file without a repository even the name is its owner's business.
+            if (addition.sha256 in contents) if not addition.repo else (place in places):
                 self._add(*addition_line(addition), what=addition.place)
 
     def _add(self, key: bytes, line: bytes, *, what: str) -> None:
@@ -74,7 +78,10 @@ class Rows:
 def _updated(catalog: Catalog) -> dict[str, str]:
     published = max((p.date for p in catalog.publications()), default=None)
     found = {source: published for source in PUBLIC if published is not None}
-    return found | {s.source: s.updated for s in catalog.status().sources if s.updated}
+    for status in catalog.status().sources:
+        if status.updated:
+            found[status.source] = max(status.updated, found.get(status.source, ""))
+    return found
 
 
 def _for_all(artifact: Artifact, additions: Container[str]) -> Artifact:

@@ -18,11 +18,13 @@ from rkfetch.registry.model import Availability
 
 from .reading import FormError
 from .rows import addition_line, digest_of, key_of, read_row
+from .selection import PUBLIC
 
 if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Iterable
 
+    from rkfetch.catalog.additions import Addition
     from rkfetch.catalog.entries import Companion, Repository
     from rkfetch.catalog.writer import Writer
     from rkfetch.registry.model import Artifact
@@ -45,12 +47,15 @@ class Taking:
                 (publication,),
             )
         }
-        self._listed_here = {
+        self._listed_elsewhere = {
             (str(row["source"]), str(row["repo"]).casefold()): str(row["listed"])
             for row in self._conn.execute(
-                "SELECT source, repo, listed FROM repositories WHERE publication IS NULL"
+                "SELECT source, repo, listed FROM repositories WHERE publication IS NOT ?",
+                (publication,),
             )
         }
+        self._additions: list[Addition] = []
+        """They speak of files, which have to be known first."""
         self.changed = 0
         """Rows that are new, or say something else than before."""
         self.withdrawn = 0
@@ -79,12 +84,13 @@ class Taking:
         """Withdraw everything, and the publication itself."""
         for key in list(self._known):
             self._withdraw(key)
+        self._drop_repositories()
         self._drop_additions()
         # What was recorded here as well stays.
         self._conn.execute(
             "UPDATE additions SET publication = NULL WHERE publication = ?", (self._id,)
         )
-        for table in ("evidence", "repositories", "published"):
+        for table in ("evidence", "published"):
             self._conn.execute(f"DELETE FROM {table} WHERE publication = ?", (self._id,))  # noqa: S608
         self._conn.execute("DELETE FROM publications WHERE id = ?", (self._id,))
 
@@ -101,12 +107,12 @@ class Taking:
         if before is not None and before[0] == digest:
             return row.key
         ours = None
-        if row.repository is not None:
+        if row.repository is not None and row.repository.source in PUBLIC:
             self._take_repository(row.repository)
-        elif row.artifact is not None:
+        elif row.artifact is not None and row.artifact.source in PUBLIC:
             ours = self._take_artifact(row.artifact, row.companions)
         elif row.addition is not None:
-            self._writer.add(row.addition, own=False, publication=self._id)
+            self._additions.append(row.addition)
         self._known[row.key] = (digest, ours)
         self._conn.execute(
             "INSERT OR REPLACE INTO published (publication, key, digest, artifact_id) "
@@ -119,8 +125,8 @@ class Taking:
     def _take_repository(self, repository: Repository) -> None:
         place = (repository.source, repository.repo.casefold())
         seen = self._updated(repository.source)
-        if self._listed_here.get(place, "") < seen:
-            self._listed_here.pop(place, None)
+        if self._listed_elsewhere.get(place, "") < seen:
+            self._listed_elsewhere.pop(place, None)
             self._writer.record_repository(repository, seen=seen, publication=self._id)
 
     def _take_artifact(self, artifact: Artifact, companions: Iterable[Companion]) -> int | None:
@@ -128,7 +134,7 @@ class Taking:
         is_judged_here = artifact.availability is Availability.REJECTED and self._is_read_here(
             artifact.sha256
         )
-        if place not in self._listed_here and not is_judged_here:
+        if place not in self._listed_elsewhere and not is_judged_here:
             return self._writer.record_artifact(
                 artifact,
                 companions=companions,
@@ -166,45 +172,78 @@ class Taking:
             "SELECT sha256 FROM artifacts WHERE id = ?", (ours,)
         ).fetchone()["sha256"]
         still_said = self._conn.execute(
-            "SELECT 1 FROM published p JOIN artifacts a ON a.id = p.artifact_id "
-            "WHERE p.publication = ? AND a.sha256 = ?",
-            (self._id, sha256),
+            "SELECT 1 FROM artifacts a CROSS JOIN published p ON p.artifact_id = a.id "
+            "WHERE a.sha256 = ? AND p.publication = ?",
+            (sha256, self._id),
         ).fetchone()
         self._writer.observations.unsay(ours, None if still_said else sha256, self._id)
-        self._conn.execute(
+        gone = self._conn.execute(
             "UPDATE artifacts SET availability = 'gone', note = ? WHERE id = ? "
             "AND availability <> 'gone' "
             "AND NOT EXISTS (SELECT 1 FROM published WHERE artifact_id = artifacts.id) "
-            "AND NOT EXISTS (SELECT 1 FROM evidence "
-            "WHERE (artifact_id = ? OR sha256 = ?) AND publication IS NULL)",
+            "AND NOT EXISTS (SELECT 1 FROM evidence WHERE (artifact_id = ? OR sha256 = ?) "
+            "AND publication IS NULL AND place NOT LIKE 'addition %')",
             (f"no longer in the catalog of {self._manifest.name}", ours, ours, sha256),
         )
-        self._writer.refresh([ours])
+        if gone.rowcount:
+            # Whether it is there is not known any more: the next update has to look.
+            self._conn.execute(
+                "UPDATE repositories SET sha = NULL WHERE (source, repo) = "
+                "(SELECT source, repo FROM artifacts WHERE id = ?)",
+                (ours,),
+            )
+        self._writer.refresh_content(ours, sha256)
 
     def _finish(self) -> None:
         """Drop repositories and additions that are said no more, and count what is there now."""
+        for addition in self._additions:
+            self._writer.add(addition, own=False, publication=self._id)
         self._drop_additions()
-        for row in self._conn.execute(
-            "SELECT source, repo FROM repositories WHERE publication = ?", (self._id,)
-        ).fetchall():
-            if key_of("repository", row["source"], row["repo"]) not in self._known:
-                self._conn.execute(
-                    "DELETE FROM repositories WHERE source = ? AND repo = ?",
-                    (row["source"], row["repo"]),
-                )
+        self._drop_repositories()
         if len(self._known) != self._manifest.rows:
             raise _bad(
                 self._manifest,
                 f"it has {len(self._known)} rows, its manifest says {self._manifest.rows}",
             )
 
+    def _drop_repositories(self) -> None:
+        for row in self._conn.execute(
+            "SELECT source, repo FROM repositories WHERE publication = ?", (self._id,)
+        ).fetchall():
+            key = key_of("repository", row["source"], row["repo"])
+            if key in self._known:
+                continue
+            place, other = (row["source"], row["repo"]), self._another_with(key)
+            if other is None:
+                self._conn.execute("DELETE FROM repositories WHERE source = ? AND repo = ?", place)
+            else:
+                self._conn.execute(
+                    "UPDATE repositories SET publication = ? WHERE source = ? AND repo = ?",
+                    (other, *place),
+                )
+
     def _drop_additions(self) -> None:
         for row in self._conn.execute(
-            "SELECT line FROM additions WHERE publication = ? AND NOT own", (self._id,)
+            "SELECT id, line FROM additions WHERE publication = ? AND NOT own", (self._id,)
         ).fetchall():
             addition = recall(row["line"])
-            if addition is not None and addition_line(addition)[0] not in self._known:
+            key = None if addition is None else addition_line(addition)[0]
+            if addition is None or key is None or key in self._known:
+                continue
+            other = self._another_with(key)
+            if other is None:
                 self._writer.remove_addition(addition)
+            else:
+                self._conn.execute(
+                    "UPDATE additions SET publication = ? WHERE id = ?", (other, row["id"])
+                )
+
+    def _another_with(self, key: bytes) -> int | None:
+        """Return another publication that says the same row."""
+        row = self._conn.execute(
+            "SELECT publication FROM published WHERE key = ? AND publication <> ?", (key, self._id)
+        ).fetchone()
+        return None if row is None else int(row["publication"])
 
 
 def _bad(manifest: Manifest, why: str) -> IntegrityError:

@@ -120,7 +120,11 @@ def forget_folders(names: Sequence[str], *, path: Path | None = None) -> None:
         for name in names:
             folder = os.path.realpath(name)
             if folder not in known:
-                raise UsageError(f"'{name}' was not scanned", cause=["known are:", *known])
+                raise UsageError(
+                    f"'{name}' was not scanned",
+                    cause=["known are:", *known] if known else ["no folder is known"],
+                    hint="`rkfetch catalog scan FOLDER` looks into one",
+                )
             for artifact in catalog.repository(LOCAL, folder):
                 writer.forget(artifact)
             writer.drop_repository(LOCAL, folder, note=NOT_THERE)

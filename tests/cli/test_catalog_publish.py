@@ -82,6 +82,11 @@ def test_published_here_and_taken_in_there(
         key,
         343,
     )
+    # What is fixed for one place is no key for another.
+    monkeypatch.setenv("RKFETCH_CATALOG_KEY", key.strip())
+    code, _, err = rkfetch("catalog", "update", "--from", tmp_path / "elsewhere")
+    assert (code, "no key is known" in err) == (2, True)
+    monkeypatch.delenv("RKFETCH_CATALOG_KEY")
     code, _, err = rkfetch("catalog", "update", "--forget")
     assert (code, err) == (0, f"forgot {www}\n")
     assert json.loads(rkfetch("catalog", "status", "--json")[1])["publications"] == []

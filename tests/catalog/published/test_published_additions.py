@@ -90,7 +90,9 @@ def test_of_a_repository_that_is_not_published_nothing_is_told(
     publisher: Publisher, subscriber: Subscriber
 ) -> None:
     add(publisher, replace(SEEN, repo="Ann/secret", sha256=digest(77)))
-    by_content = replace(SEEN, source="import", repo="", path="x.rkllm", sha256=digest(78))
+    private = replace(SEEN, source="import", repo="", path="our-own.rkllm", sha256=digest(78))
+    add(publisher, private)
+    by_content = replace(SEEN, source="import", repo="", path="x.rkllm", sha256=digest(2))
     add(publisher, by_content)
     publisher.publish()
     subscriber.take(publisher.folder, publisher.key)
