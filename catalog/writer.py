@@ -14,7 +14,7 @@ from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 
 from rkfetch.registry.errors import RkfetchError, UsageError
-from rkfetch.registry.model import Availability, settle
+from rkfetch.registry.model import Availability
 
 from . import border
 from .entries import Repository
@@ -164,13 +164,23 @@ class Writer:
     def record_reading(self, artifact: Artifact, *, seen: str) -> None:
         """Add what was read of an artifact's content, and the artifact if it is not known yet.
 
-        What else is said about one that is known stays with the places where it was said.
+        What else is said about one that is known stays with the places where it was said, and a
+        listing alone says whether it is still there: an old version may be read, too.
         """
+        artifact = _parsed(artifact)
         with self.transaction():
-            if self.row_of(_parsed(artifact)) is not None:
-                said = (e for a in artifact.attributes.values() for e in a.evidence)
-                artifact = replace(artifact, attributes=settle(e for e in said if e.origin in READ))
-            self.record_artifact(artifact, seen=seen)
+            row_id = self.row_of(artifact)
+            if row_id is None:
+                self.record_artifact(artifact, seen=seen)
+                return
+            self._conn.execute(
+                "UPDATE artifacts SET size_bytes = coalesce(size_bytes, ?), "
+                "sha256 = coalesce(sha256, ?), last_seen = ? WHERE id = ?",
+                (artifact.size_bytes, artifact.sha256, seen, row_id),
+            )
+            said = (e for a in artifact.attributes.values() for e in a.evidence)
+            self.observations.add(row_id, artifact.sha256, (e for e in said if e.origin in READ))
+            self.refresh_content(row_id, artifact.sha256)
 
     def record_evidence(
         self,

@@ -148,6 +148,22 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "search.db"
 
 
+def test_who_reads_an_old_version_changes_nothing_about_the_current_one(path: Path) -> None:
+    old, current = replace(build(1), attributes={}), replace(build(2, path="m1.rkllm"))
+    with Writer.open(path) as writer:
+        writer.record_artifact(old)
+        writer.record_artifact(current)
+        writer.record_reading(replace(build(1), curated=True), seen="2026-11-26T00:00:00Z")
+    with Catalog.open(path) as catalog:
+        states = {a.sha256: (a.availability, a.curated) for a in catalog.everything()}
+        (read,) = catalog.by_sha256(digest(1))
+    assert states == {
+        digest(1): (Availability.GONE, False),
+        digest(2): (Availability.LISTED, False),
+    }
+    assert read.value("toolkit") == "1.2.3"
+
+
 def test_a_header_that_was_read_at_one_place_is_found_at_the_other(path: Path) -> None:
     with Writer.open(path) as writer:
         copy = replace(build(1, repo="B/Qwen3-copy"), attributes={})
