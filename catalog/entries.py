@@ -73,7 +73,7 @@ class SourceStatus:
     source: str
     rows: Mapping[Availability, int]
     repositories: int
-    """Repositories that an update has seen listed; 0 if only the snapshot spoke of the source."""
+    """Repositories that an update, here or at a publisher's, has seen listed."""
     updated: str | None
     """When an update of this source last completed, RFC 3339."""
 

@@ -84,7 +84,9 @@ def _referred(catalog: Catalog, text: str) -> Sequence[Artifact]:
         near = suggest(text, models)
         raise UnknownModelError(
             f"no build of '{text}' is known",
-            hint=f"did you mean {', '.join(near)}?" if near else "`rkfetch search WORD`",
+            hint=f"did you mean {', '.join(near)}?"
+            if near
+            else "`rkfetch search WORD` looks for names",
         )
     return contents(catalog, artifacts)
 

@@ -80,7 +80,7 @@ def status_lines(status: CatalogStatus) -> Iterator[str]:
     yield _source_line("source", [state.value for state in Availability], "updated")
     for source in status.sources:
         counts = [str(source.rows.get(state, 0)) for state in Availability]
-        updated = f"{source.updated or 'snapshot only'}{_age(source.updated)}"
+        updated = f"{source.updated or 'never here'}{_age(source.updated)}"
         yield _source_line(source.source, counts, updated)
     for published in status.publications:
         yield ""
