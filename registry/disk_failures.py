@@ -15,6 +15,7 @@ _GONE = {
     errno.ENODEV,
     errno.ENXIO,
     errno.ENOTCONN,
+    errno.ECONNABORTED,  # what FUSE says of an operation that was under way
     errno.ESTALE,
     errno.ESHUTDOWN,
     errno.ENOMEDIUM,
