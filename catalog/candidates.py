@@ -87,9 +87,10 @@ def _within(
 def _seen_on_boards(catalog: Catalog, models: Sequence[str]) -> Iterator[int]:
     """Return the builds that somebody saw work or fail, which says more than any rule."""
     for model in models:
+        # CROSS JOIN keeps the order: there are few additions, and many builds of a model.
         rows = catalog.rows(
-            "SELECT a.id FROM additions x JOIN artifacts a ON a.sha256 = x.sha256 "
-            "WHERE a.model = ?1 UNION SELECT a.id FROM additions x JOIN artifacts a "
+            "SELECT a.id FROM additions x CROSS JOIN artifacts a ON a.sha256 = x.sha256 "
+            "WHERE a.model = ?1 UNION ALL SELECT a.id FROM additions x CROSS JOIN artifacts a "
             "ON x.sha256 IS NULL AND a.source = x.source AND a.repo = x.repo AND a.path = x.path "
             "WHERE a.model = ?1 LIMIT ?2",
             (model, MOST),

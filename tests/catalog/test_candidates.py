@@ -8,10 +8,13 @@ from typing import TYPE_CHECKING
 import pytest
 
 from rkfetch.catalog import candidates as module
+from rkfetch.catalog.additions import about
 from rkfetch.catalog.answer import answer
 from rkfetch.catalog.candidates import candidates
 from rkfetch.catalog.database import Catalog
-from rkfetch.registry.model import Platform, Quant, Target
+from rkfetch.catalog.writer import Writer
+from rkfetch.registry.model import Origin, Platform, Quant, Target
+from rkfetch.registry.sightings import Outcome
 from rkfetch.registry.versions import Version
 
 if TYPE_CHECKING:
@@ -69,3 +72,24 @@ def test_what_runs_on_another_chip_and_what_is_gone_is_still_named(
     refused = answer(catalog, "qwen2.5-1.5b", BOARD).resolution.refusal_counts
     assert refused["platform"] == 1
     assert refused["gone"] == 1
+
+
+def test_what_somebody_saw_on_a_board_is_always_judged(
+    catalog: Catalog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "MOST", 1)
+    monkeypatch.setattr(module, "EXAMPLES", 0)
+    names = ["Qwen2.5-1.5B-Instruct"]
+    taken = candidates(catalog, names, BOARD).artifacts
+    left = next(a for a in catalog.candidates(names) if a not in taken and a.path)
+    told = about(
+        left,
+        seen="2026-11-26",
+        origin=Origin.USER,
+        outcome=Outcome.FAILS,
+        platform=Platform.RK3576,
+        runtime=Version("1.2.3"),
+    )
+    with Writer.open() as writer:
+        writer.add(told, own=True)
+    assert left.name in {a.name for a in candidates(catalog, names, BOARD).artifacts}
