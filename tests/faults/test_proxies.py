@@ -148,7 +148,7 @@ def test_a_proxy_that_cuts_every_connection(rig: Rig, monkeypatch: pytest.Monkey
         proxy.cut_after = 150_000
         monkeypatch.setenv("HTTP_PROXY", proxy.url)
         rig.succeeds()
-        assert proxy.cuts > 2
+        assert proxy.cuts  # how often depends on how many connections there were
 
 
 @pytest.mark.parametrize("known", [False, True])
