@@ -59,9 +59,9 @@ Rkfetch: TypeAlias = "Callable[..., tuple[int, str, str]]"
 def rkfetch(capsys: pytest.CaptureFixture[str]) -> Rkfetch:
     """Run the command line in this process; give its exit code, stdout and stderr."""
 
-    def run(*args: str) -> tuple[int, str, str]:
+    def run(*args: object) -> tuple[int, str, str]:
         with pytest.raises(SystemExit) as stopped:
-            main(args)
+            main([str(arg) for arg in args])
         said = capsys.readouterr()
         assert isinstance(stopped.value.code, int)
         return stopped.value.code, said.out, said.err

@@ -23,7 +23,6 @@ from rkfetch.catalog.database import Catalog
 from rkfetch.catalog.observe import Told, observe
 from rkfetch.catalog.snapshot import ADDITIONS
 from rkfetch.catalog.subjects import as_said, of_load
-from rkfetch.catalog.writer import Writer
 from rkfetch.registry.errors import IntegrityError, UsageError
 from rkfetch.registry.model import Artifact, Evidence, Origin, Platform, settle
 from rkfetch.registry.runtime_log import read_log
@@ -34,9 +33,9 @@ from rkfetch.registry.versions import Version
 from stored import CONTENT, SHA256, add
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
+    from rkfetch.catalog.writer import Writer
     from rkfetch.registry.runtime_log import Load
 
 FILE = Artifact(
@@ -61,18 +60,6 @@ def addition(**values: Any) -> Addition:
         "runtime": Version("1.2.3"),
     }
     return about(FILE, **{**observed, **values})
-
-
-@pytest.fixture
-def writer(empty_catalog: Path) -> Iterator[Writer]:
-    with Writer.open(empty_catalog) as opened:
-        yield opened
-
-
-@pytest.fixture
-def catalog(writer: Writer, empty_catalog: Path) -> Iterator[Catalog]:
-    with Catalog.open(empty_catalog) as opened:
-        yield opened
 
 
 def known(catalog: Catalog, repo: str = "alice/models") -> Artifact:

@@ -9,12 +9,10 @@ import pytest
 
 from rkfetch.catalog.conflicts import conflicts
 from rkfetch.catalog.database import Catalog
-from rkfetch.catalog.writer import Writer
 from rkfetch.registry.model import Artifact, Availability, Evidence, Origin, settle
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
+    from rkfetch.catalog.writer import Writer
 
 ONE = "1" * 64
 LIST = "https://github.com/carol/list/blob/main/x.env"
@@ -32,18 +30,6 @@ def row(repo: str, *claims: Said, sha256: str | None = ONE, path: str = "x.rkllm
             for a, v, o in claims
         ),
     )
-
-
-@pytest.fixture
-def writer(empty_catalog: Path) -> Iterator[Writer]:
-    with Writer.open(empty_catalog) as opened:
-        yield opened
-
-
-@pytest.fixture
-def catalog(writer: Writer, empty_catalog: Path) -> Iterator[Catalog]:
-    with Catalog.open(empty_catalog) as opened:
-        yield opened
 
 
 HEADER: list[Said] = [

@@ -8,16 +8,17 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from rkfetch.catalog.database import Catalog
 from rkfetch.catalog.entries import Companion, Repository
-from rkfetch.catalog.files import connect, create
-from rkfetch.catalog.writer import Writer, record_evidence, reject
+from rkfetch.catalog.files import connect
+from rkfetch.catalog.writer import record_evidence, reject
 from rkfetch.registry.model import Artifact, Availability, Evidence, Origin, Platform, Quant, settle
 from rkfetch.registry.versions import Version
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
+
+    from rkfetch.catalog.database import Catalog
+    from rkfetch.catalog.writer import Writer
 
 ONE, OTHER = "1" * 64, "2" * 64
 PATH = "RK3576/Qwen3-1.7B_RK3576_w4a16.rkllm"
@@ -45,25 +46,6 @@ def build(
         source="huggingface", repo=repo, path=path, sha256=sha256, attributes=settle(named)
     )
     return dataclasses.replace(artifact, **more)  # type: ignore[arg-type]
-
-
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    path = tmp_path / "catalog.db"
-    create(path).close()
-    return path
-
-
-@pytest.fixture
-def writer(path: Path) -> Iterator[Writer]:
-    with Writer.open(path) as writer:
-        yield writer
-
-
-@pytest.fixture
-def catalog(path: Path) -> Iterator[Catalog]:
-    with Catalog.open(path) as catalog:
-        yield catalog
 
 
 def test_an_artifact_comes_back_as_it_was_recorded(writer: Writer, catalog: Catalog) -> None:

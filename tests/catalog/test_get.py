@@ -7,10 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from hub.server import Fault, Hub
+from hub.server import Fault
 from rkfetch.catalog.answer import answer
-from rkfetch.catalog.database import Catalog
-from rkfetch.catalog.files import create
 from rkfetch.catalog.get import elsewhere, get
 from rkfetch.catalog.naming import guess
 from rkfetch.catalog.observations import VERIFIED
@@ -43,6 +41,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
+    from hub.server import Hub
+    from rkfetch.catalog.database import Catalog
     from rkfetch.catalog.get import Got
 
 REPO = "HanzoHuang/Qwen2.5-1.5B-Instruct-RKLLM"
@@ -53,20 +53,6 @@ BUILD = Artifact(
 )
 TARGET = Target(platform=Platform.RK3576, runtime=Version("1.2.3"))
 PLATFORM = kv("rkllm.platform", "i32", 1)
-
-
-@pytest.fixture
-def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
-    with Hub() as hub:
-        monkeypatch.setenv("HF_ENDPOINT", hub.endpoint)
-        yield hub
-
-
-@pytest.fixture
-def catalog(tmp_path: Path) -> Iterator[Catalog]:
-    create(tmp_path / "catalog.db").close()
-    with Catalog.open(tmp_path / "catalog.db") as catalog:
-        yield catalog
 
 
 @pytest.fixture

@@ -16,7 +16,6 @@ import pytest
 from hub import shapes
 from hub.server import Fault, Hub
 from rkfetch.catalog.database import Catalog
-from rkfetch.catalog.files import create
 from rkfetch.catalog.sources import hub_client, huggingface
 from rkfetch.catalog.sources.huggingface import HuggingFace
 from rkfetch.catalog.update import update
@@ -31,13 +30,6 @@ if TYPE_CHECKING:
     from rkfetch.catalog.update import Report
 
 GOOD, BAD = "good/Qwen3-0.6B-rkllm", "bad/Qwen3-4B-rkllm"
-
-
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    path = tmp_path / "catalog.db"
-    create(path).close()
-    return path
 
 
 @pytest.fixture

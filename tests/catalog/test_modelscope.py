@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from crawls import asked, everything, only
 from hub.faults import HOSTILE_NAMES
 from hub.modelscope import FARTHEST, PAGE_LIMIT_MESSAGE
 from hub.server import Fault, Hub
 from rkfetch.catalog.database import Catalog
-from rkfetch.catalog.files import create
 from rkfetch.catalog.sources.modelscope import MOST_BARREN, PAGE, ModelScope
 from rkfetch.catalog.update import update
 from rkfetch.registry.errors import NetworkError, UsageError
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from rkfetch.catalog.update import Report
-    from rkfetch.registry.model import Artifact
 
 REPO = "RKNNAI/RK3576-LLM-Qwen3-0.6B"
 FILE = "Qwen3-0.6B-w4a16-2-1024/Qwen3-0.6B.rkllm"
@@ -40,13 +39,6 @@ def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
 
 
 @pytest.fixture
-def path(tmp_path: Path) -> Path:
-    path = tmp_path / "catalog.db"
-    create(path).close()
-    return path
-
-
-@pytest.fixture
 def run(path: Path, hub: Hub) -> Callable[[], Report]:
     def run() -> Report:
         with (
@@ -56,20 +48,6 @@ def run(path: Path, hub: Hub) -> Callable[[], Report]:
             return update(source, http, path=path)
 
     return run
-
-
-def everything(path: Path) -> list[Artifact]:
-    with Catalog.open(path) as catalog:
-        return catalog.everything()
-
-
-def only(path: Path) -> Artifact:
-    (artifact,) = everything(path)
-    return artifact
-
-
-def asked(hub: Hub, part: str) -> int:
-    return sum(part in seen.path for seen in hub.requests)
 
 
 def test_a_build_is_found_with_size_hash_commit_and_its_header(

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from hub.server import Fault, Hub
+from hub.server import Fault
 from rkfetch.catalog.database import Catalog
-from rkfetch.catalog.files import connect, create
+from rkfetch.catalog.files import connect
 from rkfetch.catalog.observations import VERIFIED
 from rkfetch.catalog.probe import facts_from_json, facts_json, note_file, probe
 from rkfetch.registry.errors import AuthenticationError, IntegrityError, UnknownModelError
@@ -24,22 +24,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from hub.server import Hub
+
 REPO, FILE = "Owner/Qwen3-4B-RKLLM", "RK3576/Qwen3-4B_RK3576_w8a8.rkllm"
 BUILD = Artifact(source="huggingface", repo=REPO, path=FILE)
-
-
-@pytest.fixture
-def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
-    with Hub() as hub:
-        monkeypatch.setenv("HF_ENDPOINT", hub.endpoint)
-        yield hub
-
-
-@pytest.fixture
-def catalog(tmp_path: Path) -> Iterator[Catalog]:
-    create(tmp_path / "catalog.db").close()
-    with Catalog.open(tmp_path / "catalog.db") as catalog:
-        yield catalog
 
 
 @pytest.fixture

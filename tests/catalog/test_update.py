@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from crawls import asked, everything, only, update_command, updated
-from hub.server import Fault, Hub
+from hub.server import Fault
 from rkfetch.catalog.database import Catalog
-from rkfetch.catalog.files import create
 from rkfetch.catalog.sources.huggingface import HuggingFace
 from rkfetch.catalog.update import Observer, update
 from rkfetch.catalog.writer import Writer
@@ -22,27 +21,14 @@ from rkfetch.registry.versions import Version
 from rkllm_files import rkllm_bytes
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
     from pathlib import Path
 
+    from hub.server import Hub
     from rkfetch.catalog.update import Report
 
 REPO = "HanzoHuang/Qwen3-1.7B-RKLLM"
 FILE = "RK3576/Qwen3-1.7B_RK3576_w4a16.rkllm"
-
-
-@pytest.fixture
-def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
-    with Hub() as hub:
-        monkeypatch.setenv("HF_ENDPOINT", hub.endpoint)
-        yield hub
-
-
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    path = tmp_path / "catalog.db"
-    create(path).close()
-    return path
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from crawls import asked, everything, only, update_command, updated
-from hub.server import Fault, Hub
+from hub.server import Fault
 from rkfetch.catalog.database import Catalog
 from rkfetch.catalog.entries import Repository
 from rkfetch.catalog.files import connect, create
@@ -30,25 +30,12 @@ from rkfetch.registry.rkllm_read import read_rkllm
 from rkllm_files import rkllm_bytes
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
+
+    from hub.server import Hub
 
 REPO = "HanzoHuang/Qwen3-1.7B-RKLLM"
 FILE = "RK3576/Qwen3-1.7B_RK3576_w4a16.rkllm"
-
-
-@pytest.fixture
-def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
-    with Hub() as hub:
-        monkeypatch.setenv("HF_ENDPOINT", hub.endpoint)
-        yield hub
-
-
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    path = tmp_path / "catalog.db"
-    create(path).close()
-    return path
 
 
 class Bytes:

@@ -9,28 +9,21 @@ import pytest
 
 from crawls import asked, everything, only, updated
 from hub import shapes
-from hub.server import Hub
 from rkfetch.catalog.database import Catalog
 from rkfetch.catalog.entries import Repository
 from rkfetch.catalog.files import create
 from rkfetch.catalog.sources import huggingface
 from rkfetch.catalog.writer import Writer
-from rkfetch.cli.main import main
 from rkfetch.registry.model import Availability, Origin
 from rkllm_files import rkllm_bytes
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
+
+    from hub.server import Hub
 
 REPO = "macrae/Qwen2.5-1.5B-Instruct-rkllm"
 FILE = "Qwen2.5-1.5B-Instruct.rkllm"
-
-
-@pytest.fixture
-def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
-    with Hub() as hub:
-        monkeypatch.setenv("HF_ENDPOINT", hub.endpoint)
-        yield hub
 
 
 @pytest.fixture
@@ -39,20 +32,6 @@ def path(own_home: Path) -> Path:
     path.parent.mkdir()
     create(path).close()
     return path
-
-
-@pytest.fixture
-def rkfetch(capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, str]]:
-    """Run the command line; give its exit code, stdout and stderr."""
-
-    def run(*args: str) -> tuple[int, str, str]:
-        with pytest.raises(SystemExit) as stopped:
-            main(args)
-        said = capsys.readouterr()
-        assert isinstance(stopped.value.code, int)
-        return stopped.value.code, said.out, said.err
-
-    return run
 
 
 def test_a_build_that_is_only_on_a_branch_is_found_and_named(hub: Hub, path: Path) -> None:

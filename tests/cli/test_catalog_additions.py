@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import pytest
 
 from rkfetch.catalog.writer import Writer
-from rkfetch.cli.main import main
 from rkfetch.registry.model import Artifact, Evidence, Origin, settle
 from rkfetch.registry.store import Store, home
 from stored import CONTENT, SHA256, add
@@ -33,19 +32,11 @@ LOG = (
 
 
 @pytest.fixture
-def rkfetch(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Rkfetch:
-    """Run the command line off a board; give its exit code, stdout and stderr."""
+def rkfetch(rkfetch: Rkfetch, monkeypatch: pytest.MonkeyPatch) -> Rkfetch:
+    """Run the command line of somebody with a name."""
     monkeypatch.setenv("USER", "joe")
     monkeypatch.setenv("COLUMNS", "80")
-
-    def run(*args: str) -> tuple[int, str, str]:
-        with pytest.raises(SystemExit) as stopped:
-            main(args)
-        said = capsys.readouterr()
-        assert isinstance(stopped.value.code, int)
-        return stopped.value.code, said.out, said.err
-
-    return run
+    return rkfetch
 
 
 def json_of(result: tuple[int, str, str]) -> dict[str, Any]:

@@ -7,27 +7,11 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import pytest
 
-from rkfetch.cli.main import main
-
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
 Rkfetch: TypeAlias = "Callable[..., tuple[int, str, str]]"
-
-
-@pytest.fixture
-def rkfetch(capsys: pytest.CaptureFixture[str]) -> Rkfetch:
-    """Run the command line; give its exit code, stdout and stderr."""
-
-    def run(*args: object) -> tuple[int, str, str]:
-        with pytest.raises(SystemExit) as stopped:
-            main([str(arg) for arg in args])
-        said = capsys.readouterr()
-        assert isinstance(stopped.value.code, int)
-        return stopped.value.code, said.out, said.err
-
-    return run
 
 
 @pytest.fixture

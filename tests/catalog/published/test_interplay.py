@@ -8,8 +8,6 @@ from contextlib import closing
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-import pytest
-
 from rkfetch.catalog.database import Catalog
 from rkfetch.catalog.entries import Repository
 from rkfetch.catalog.files import PUBLISHED, create
@@ -140,12 +138,6 @@ def test_what_an_older_program_shipped_is_replaced_as_its_word(tmp_path: Path) -
         own = conn.execute("SELECT count(*) FROM evidence WHERE publication IS NULL")
         additions = conn.execute("SELECT count(*) FROM evidence WHERE place LIKE 'addition %'")
         assert own.fetchone()[0] == additions.fetchone()[0]
-
-
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    create(tmp_path / "search.db").close()
-    return tmp_path / "search.db"
 
 
 def test_who_reads_an_old_version_changes_nothing_about_the_current_one(path: Path) -> None:
