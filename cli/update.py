@@ -102,6 +102,7 @@ ForgetOption = Annotated[
 
 
 def update_command(
+    ctx: typer.Context,
     sources: SourcesArgument = None,
     *,
     update_budget: BudgetOption = None,
@@ -134,9 +135,9 @@ def update_command(
     if catalog_from is not None and not sources:
         from .catalog_publish import update_from
 
-        if catalog_key == settings.value("catalog_key") and catalog_from != settings.value(
-            "catalog_from"
-        ):
+        source = ctx.get_parameter_source("catalog_key")
+        is_typed = source is not None and source.name == "COMMANDLINE"
+        if not is_typed and catalog_from != settings.value("catalog_from"):
             catalog_key = None  # what is fixed is that of the fixed place
         update_from(
             catalog_from,

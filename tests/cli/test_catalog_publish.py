@@ -70,6 +70,8 @@ def test_published_here_and_taken_in_there(
     monkeypatch.setenv("RKFETCH_CATALOG_KEY", key.strip())
     code, _, err = rkfetch("catalog", "update", "--from", tmp_path / "elsewhere")
     assert (code, "no key is known" in err) == (2, True)
+    code, _, err = rkfetch("catalog", "update", "--from", tmp_path / "elsewhere", "--key", key)
+    assert (code, "there is no published catalog" in err) == (6, True)
     monkeypatch.delenv("RKFETCH_CATALOG_KEY")
     code, _, err = rkfetch("catalog", "update", "--forget")
     assert (code, err) == (0, f"forgot {www}\n")
