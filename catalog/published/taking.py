@@ -227,8 +227,7 @@ class Taking:
             "SELECT id, line FROM additions WHERE publication = ? AND NOT own", (self._id,)
         ).fetchall():
             addition = recall(row["line"])
-            key = None if addition is None else addition_line(addition)[0]
-            if addition is None or key is None or key in self._known:
+            if addition is None or (key := addition_line(addition)[0]) in self._known:
                 continue
             other = self._another_with(key)
             if other is None:
@@ -240,8 +239,11 @@ class Taking:
 
     def _another_with(self, key: bytes) -> int | None:
         """Return another publication that says the same row."""
+        # By way of the publications: the table is in their order, and there are few of them.
         row = self._conn.execute(
-            "SELECT publication FROM published WHERE key = ? AND publication <> ?", (key, self._id)
+            "SELECT p.publication FROM publications o "
+            "CROSS JOIN published p ON p.publication = o.id AND p.key = ? WHERE o.id <> ?",
+            (key, self._id),
         ).fetchone()
         return None if row is None else int(row["publication"])
 
