@@ -168,46 +168,50 @@ def _evidence(conn: sqlite3.Connection, ids: Sequence[int]) -> dict[int, list[Ev
     found: dict[int, list[Evidence]] = defaultdict(list)
     publishers = dict(conn.execute("SELECT id, name FROM publications").fetchall())
     told: set[tuple[Any, ...]] = set()
-    for part in chunks(ids):
-        marks = ",".join("?" * len(part))
-        for row in conn.execute(
-            "SELECT artifact_id AS id, attribute, value, origin, place, seen, publication "  # noqa: S608
-            f"FROM evidence WHERE artifact_id IN ({marks}) "
-            "UNION ALL SELECT a.id, e.attribute, e.value, e.origin, e.place, e.seen, "
-            "e.publication FROM artifacts a JOIN evidence e ON e.sha256 = a.sha256 "
-            f"WHERE a.id IN ({marks}) ORDER BY publication",
-            [*part, *part],
-        ):
-            item = _observed(row)
-            # Catalogs that repeat each other tell nothing new; our own word (NULL) is first.
-            heard = (row["id"], *row[1:5])
-            if item is not None and heard not in told:
-                told.add(heard)
-                publisher = publishers.get(row["publication"])
-                found[row["id"]].append(
-                    item if publisher is None else replace(item, publisher=publisher)
-                )
+    for row in _of_each(
+        conn,
+        ids,
+        "SELECT artifact_id AS id, attribute, value, origin, place, seen, publication "
+        "FROM evidence WHERE artifact_id IN ({0}) "
+        "UNION ALL SELECT a.id, e.attribute, e.value, e.origin, e.place, e.seen, "
+        "e.publication FROM artifacts a JOIN evidence e ON e.sha256 = a.sha256 "
+        "WHERE a.id IN ({0}) ORDER BY publication",
+    ):
+        item = _observed(row)
+        # Catalogs that repeat each other tell nothing new; our own word (NULL) is first.
+        heard = (row["id"], *row[1:5])
+        if item is not None and heard not in told:
+            told.add(heard)
+            publisher = publishers.get(row["publication"])
+            found[row["id"]].append(
+                item if publisher is None else replace(item, publisher=publisher)
+            )
     return found
 
 
 def _sightings(conn: sqlite3.Connection, ids: Sequence[int]) -> dict[int, list[Sighting]]:
     """Return what people saw of artifacts: of their content, or of the place if that is all."""
     found: dict[int, list[Sighting]] = defaultdict(list)
-    for part in chunks(ids):
-        marks = ",".join("?" * len(part))
-        for row in conn.execute(
-            "SELECT a.id, x.line, x.own FROM artifacts a "  # noqa: S608
-            f"JOIN additions x ON x.sha256 = a.sha256 WHERE a.id IN ({marks}) "
-            "UNION ALL SELECT a.id, x.line, x.own FROM artifacts a "
-            "JOIN additions x ON x.sha256 IS NULL AND x.source = a.source "
-            f"AND x.repo = a.repo AND x.path = a.path WHERE a.id IN ({marks})",
-            [*part, *part],
-        ):
-            addition = recall(row["line"])
-            sighting = addition.sighting(own=bool(row["own"])) if addition else None
-            if sighting is not None:
-                found[row["id"]].append(sighting)
+    for row in _of_each(
+        conn,
+        ids,
+        "SELECT a.id, x.line, x.own FROM artifacts a "
+        "JOIN additions x ON x.sha256 = a.sha256 WHERE a.id IN ({0}) "
+        "UNION ALL SELECT a.id, x.line, x.own FROM artifacts a "
+        "JOIN additions x ON x.sha256 IS NULL AND x.source = a.source "
+        "AND x.repo = a.repo AND x.path = a.path WHERE a.id IN ({0})",
+    ):
+        addition = recall(row["line"])
+        sighting = addition.sighting(own=bool(row["own"])) if addition else None
+        if sighting is not None:
+            found[row["id"]].append(sighting)
     return found
+
+
+def _of_each(conn: sqlite3.Connection, ids: Sequence[int], sql: str) -> Iterator[sqlite3.Row]:
+    """Return what a statement gives for each of these; ``{0}``, twice in it, stands for them."""
+    for part in chunks(ids):
+        yield from conn.execute(sql.format(",".join("?" * len(part))), [*part, *part])
 
 
 def repository_of(row: sqlite3.Row) -> Repository:

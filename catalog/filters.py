@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 
 from rkfetch.registry.errors import UsageError
 
+from .order import toolkit_text
+
 if TYPE_CHECKING:
     from packaging.specifiers import SpecifierSet
 
@@ -122,17 +124,10 @@ class Filters:
 
     def may_be(self, artifact: Artifact) -> bool:
         """Tell whether nothing that is known of a build's content is another than wanted."""
-        from .order import toolkit_text
-
-        quant, wanted = artifact.quant, self.quant
+        known = artifact.quant
         return (
             self.platform in {None, artifact.platform or self.platform}
-            and (
-                quant is None
-                or wanted is None
-                or quant == wanted
-                or (not wanted.group and quant.family == wanted.family)
-            )
+            and (self.quant is None or known is None or self.quant.covers(known))
             and (self.toolkit is None or self.toolkit.may_be(toolkit_text(artifact)))
             and (artifact.context or self.context or 0) >= (self.context or 0)
         )

@@ -11,6 +11,7 @@ import typer
 from rkfetch.catalog.models import exactly
 
 from . import options  # noqa: TC001 - typer reads the annotations
+from .answers import source_prefix
 from .opening import open_catalog
 from .output import emit, emit_json, paint, safe, say
 
@@ -88,8 +89,7 @@ def _text(found: Sequence[Recipient]) -> Iterator[str]:
     for number, recipient in enumerate(found):
         if number:
             yield ""
-        host = "" if recipient.host == "huggingface" else f"{recipient.host}: "
-        yield paint(safe(host + recipient.repo), "bold")
+        yield paint(safe(source_prefix(recipient.host) + recipient.repo), "bold")
         for conflict in recipient.conflicts:
             own = (conflict.source, conflict.repo) == (recipient.host, recipient.repo)
             yield f"  {safe(conflict.path if own else _address(conflict), limit=2000)}"

@@ -11,7 +11,7 @@ from rkfetch.registry.compat import Level
 from rkfetch.registry.memory import Fit
 from rkfetch.registry.model import Availability, Origin
 
-from .answers import target_words
+from .answers import source_prefix, target_words
 from .output import human_bytes, paint, safe, wrapped
 
 if TYPE_CHECKING:
@@ -106,8 +106,7 @@ def _by_place(hits: Sequence[Hit]) -> list[list[Hit]]:
 
 
 def _place(artifact: Artifact) -> str:
-    place = safe(artifact.repo)
-    return place if artifact.source == "huggingface" else f"{artifact.source}: {place}"
+    return source_prefix(artifact.source) + safe(artifact.repo)
 
 
 def _repository_line(hit: Hit, columns: int) -> str:

@@ -84,6 +84,4 @@ def _has_quant(item: Installed, wanted: Quant | None) -> bool:
     if wanted is None:
         return True
     quant = Quant.read(attribute_of(item, "quant") or "")
-    if quant is None:
-        return False
-    return quant == wanted if wanted.group else quant.family == wanted.family
+    return quant is not None and wanted.covers(quant)

@@ -98,6 +98,10 @@ class Quant:
             return "fp16"
         return f"w{self.weight_bits}a{self.activation_bits}"
 
+    def covers(self, found: Quant) -> bool:
+        """Tell whether another is meant, too: without a group size, any group size is."""
+        return found == self or (not self.group and found.family == self.family)
+
     def __str__(self) -> str:
         return f"{self.family}_g{self.group}" if self.group else self.family
 
