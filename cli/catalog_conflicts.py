@@ -13,7 +13,7 @@ from rkfetch.catalog.models import exactly
 from . import options  # noqa: TC001 - typer reads the annotations
 from .answers import source_prefix
 from .opening import open_catalog
-from .output import emit, emit_json, paint, safe, say
+from .output import emit, emit_json, paint, safe, say, wrapped
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -68,10 +68,11 @@ def conflicts_command(
         emit(line)
     if not found:
         among = " of " + safe(repo or uploader or "") if repo or uploader else ""
-        say(
+        for line in wrapped(
             f"no conflict{among}: no label is contradicted by a header that was read ({probed} "
             "were), and no labels disagree"
-        )
+        ):
+            say(line)
 
 
 def _address(conflict: Conflict) -> str:
