@@ -1,0 +1,89 @@
+"""One conversion as the driver is told of it, and what it tells on the way: plain data.
+
+The driver runs beside the vendor's code, where rkfetch is not installed; `Job.as_json` and `event`
+are all that both sides share.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+OUTPUT_NAME = "model.rkllm"
+"""The one name that is exported to: the toolkit cuts others at their last dot."""
+MODEL, LORA, DATASET, OUTPUT = "model", "lora", "dataset", "output"
+"""What a job's files are called; each environment has its own paths for them."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """What the toolkit shall do. All files are the host's; the driver is given its own paths."""
+
+    model: Path
+    """A folder in the Hugging Face layout, or a ``.gguf`` file. Never written to."""
+    output: Path
+    """An empty folder, for `OUTPUT_NAME` and the toolkit's temporary files."""
+    lora: Path | None = None
+    dataset: Path | None = None
+    """Calibration data, a JSON list of ``{"input": …, "target": …}``."""
+    load: Mapping[str, Any] = field(default_factory=dict)
+    """Keyword arguments of ``load_huggingface`` or ``load_gguf`` but for the paths."""
+    build: Mapping[str, Any] = field(default_factory=dict)
+    """Keyword arguments of ``build`` but for ``dataset``."""
+    export: Mapping[str, Any] = field(default_factory=dict)
+    """Keyword arguments of ``export_rkllm`` but for the path."""
+
+    @property
+    def files(self) -> dict[str, Path]:
+        """The host's files that the environment has to show to the driver, by their names."""
+        named = {MODEL: self.model, LORA: self.lora, DATASET: self.dataset, OUTPUT: self.output}
+        return {name: path for name, path in named.items() if path is not None}
+
+    def as_json(self, paths: Mapping[str, str]) -> str:
+        """Return what the driver reads; ``paths`` are the files' as it sees them."""
+        return json.dumps(
+            {
+                "kind": "gguf" if self.model.suffix == ".gguf" else "huggingface",
+                "paths": dict(paths),
+                "output_name": OUTPUT_NAME,
+                "load": dict(self.load),
+                "build": dict(self.build),
+                "export": dict(self.export),
+            }
+        )
+
+
+Kind = Literal["started", "phase", "progress", "log", "alive", "result", "failed"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """One line of the driver.
+
+    ``started`` (python, toolkit), ``phase`` (name: import, load, build, export), ``progress``
+    (phase, what, done, total), ``log`` (level: info, warning, error; text), ``alive`` (every few
+    seconds: rss_bytes, peak_bytes, written_bytes, seconds), ``result`` (bytes, peak_bytes, seconds
+    by phase) and ``failed`` (phase, returned, signal, status, errors).
+    """
+
+    kind: Kind
+    values: Mapping[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def read(cls, line: str) -> Event | None:
+        """Read one line of the driver's output; None if it is none, whoever else printed it."""
+        try:
+            values = json.loads(line)
+        except (ValueError, RecursionError):
+            return None
+        if not isinstance(values, dict) or values.get("event") not in _KINDS:
+            return None
+        return cls(kind=values.pop("event"), values=values)
+
+
+_KINDS = {"started", "phase", "progress", "log", "alive", "result", "failed"}
