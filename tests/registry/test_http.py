@@ -479,11 +479,12 @@ class TestTrickles:
         self, monkeypatch: pytest.MonkeyPatch, endless: bytes, proxied: bool
     ) -> None:
         lines = b"X: y\r\n" if endless.endswith(b"OK\r\n") else endless
-        with trickling(lines, first=endless) as url:
+        with trickling(lines, first=endless, every_s=0.1) as url:
             if proxied:
                 monkeypatch.setenv("HTTP_PROXY", url)
             with (
-                Http(stall_timeout_s=0.1, retries=RetryPolicy(attempts=2), sleep=id) as http,
+                # Less, and a busy machine's pause between two lines is a stall of its own.
+                Http(stall_timeout_s=0.5, retries=RetryPolicy(attempts=2), sleep=id) as http,
                 pytest.raises(NetworkError, match="did not answer in time") as caught,
             ):
                 http.request("HEAD", url)
