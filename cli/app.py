@@ -21,6 +21,7 @@ COMMANDS = {
     "fetch": ("fetch", "fetch_command", "Get a model: find, download, verify, print its path."),
     "resolve": ("fetch", "resolve_command", "Say which build `rkfetch MODEL` would take."),
     "explain": ("fetch", "explain_command", "Show every build with its verdict and reasons."),
+    "convert": ("convert", "convert_command", "Make a build that nobody has published."),
     "search": ("search", "search_command", "Find builds; those that fit your board first."),
     "show": ("catalog_show", "show_command", "Show what is known about a model, and how."),
     "inspect": ("inspect", "inspect_command", "Read what an .rkllm file says about itself."),
@@ -53,7 +54,7 @@ GROUPS = {
     }
 }
 
-PLANNED = {"convert", "export", "push", "lock", "sync", "diagnose", "browse"}
+PLANNED = {"export", "push", "lock", "sync", "diagnose", "browse"}
 """Words that will be commands, so that none of them is looked for as a model."""
 
 _OWN_OPTIONS = {"--help", "-h", "--version", "--install-completion", "--show-completion"}

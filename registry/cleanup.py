@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from .store import Store
 
 _OF_A_DOWNLOAD = re.compile(r"\.?([0-9a-f]{64})\.(?:partial|journal|journal\.tmp|lock)")
+_OF_A_CONVERSION = re.compile(r"([0-9a-f]{64})\.work")
 _DAY_S = 86_400.0
 
 
@@ -73,6 +74,8 @@ def gc_plan(store: Store, *, older_than_days: float = 7, now: float | None = Non
         path = store.partials / name
         if (match := _OF_A_DOWNLOAD.fullmatch(name)) and not is_folder(path):
             downloads.setdefault(match[1], []).append(path)
+        elif (match := _OF_A_CONVERSION.fullmatch(name)) and is_folder(path):
+            plan.look_at_conversion(match[1], path)
     for key, paths in downloads.items():
         plan.look_at_download(key, sorted(paths, reverse=True))
     for sha256 in store.digests():
@@ -107,6 +110,14 @@ class _Plan:
             self._remove(paths, f"nobody has gone on with this download{what}", key)
         else:
             self._keep(content, f"it can be gone on with ({self._age(content)})")
+
+    def look_at_conversion(self, key: str, folder: Path) -> None:
+        """Judge the folder that a conversion worked in: it begins anew each time."""
+        if self._store.is_locked(key):
+            self._keep([folder], "a running rkfetch converts in it")
+        else:
+            below = sorted(folder.rglob("*"))
+            self._remove([folder, *below], "left by a conversion that was ended", key)
 
     def look_at_entry(self, sha256: str) -> None:
         """Judge the folder of one content."""

@@ -283,6 +283,8 @@ class Availability(str, Enum):
 
 LOCAL = "folder"
 """The source of files that lie in a folder of this machine."""
+CONVERTED = "converted"
+"""The source of files that rkfetch made itself; their repository is the base model's."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -131,6 +131,9 @@ class Record:
     """Its content was found to have changed since."""
     verified: Verified | None = None
     """None in a record of an older rkfetch."""
+    made: Mapping[str, Any] | None = None
+    """How it was made, of a file that was converted here: base model, toolkit, parameters,
+    environment, times."""
 
     @classmethod
     def read(cls, path: Path) -> Record | None:
@@ -171,6 +174,7 @@ class Record:
             attributes=_attributes(values.get("attributes")),
             damaged=values.get("damaged") is True,
             verified=Verified.from_json(values.get("verified")),
+            made=made if isinstance(made := values.get("made"), dict) else None,
         )
 
     def as_json(self) -> dict[str, Any]:
@@ -182,6 +186,7 @@ class Record:
             "attributes": {name: dict(value) for name, value in self.attributes.items()},
             "damaged": self.damaged,
             "verified": self.verified.as_json() if self.verified else None,
+            **({"made": dict(self.made)} if self.made is not None else {}),
         }
 
     def write(self, directory: Path) -> None:

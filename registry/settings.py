@@ -297,6 +297,14 @@ def _at_least(least: int) -> Callable[[int], object]:
     return check
 
 
+def _one_of(*words: str) -> Callable[[str], object]:
+    def check(text: str) -> None:
+        if text not in words:
+            raise UsageError(f"'{text}' is none of {', '.join(words)}")
+
+    return check
+
+
 def _metered(text: str) -> None:
     from .metered import require_choice
 
@@ -337,6 +345,14 @@ KNOWN: Mapping[str, Known] = {
     "connections": Known(variables=("RKFETCH_CONNECTIONS",), example=4, check=_connections),
     "background": Known(variables=("RKFETCH_BACKGROUND",), example=True),
     "metered": Known(variables=("RKFETCH_METERED",), example="yes", check=_metered),
+    "convert": Known(
+        variables=("RKFETCH_CONVERT",), example="never", check=_one_of("never", "auto", "always")
+    ),
+    "environment": Known(
+        variables=("RKFETCH_ENVIRONMENT",),
+        example="container",
+        check=_one_of("auto", "container", "venv"),
+    ),
     "offline": Known(variables=("RKFETCH_OFFLINE", "HF_HUB_OFFLINE"), example=True),
     "stale_after_days": Known(
         variables=("RKFETCH_STALE_AFTER_DAYS",), example=90, check=_at_least(0)

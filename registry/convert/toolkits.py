@@ -73,13 +73,13 @@ class Toolkit:
         return next(found, None)
 
     @property
-    def has_gguf(self) -> bool:
-        """``load_gguf`` came with 1.1.0."""
-        return self.version >= Version("1.1.0")
+    def is_public(self) -> bool:
+        """Whether its wheels can be fetched; of others only a digest is known."""
+        return any(w.url is not None for w in self.wheels)
 
     @property
     def has_algorithm(self) -> bool:
-        """``quantized_algorithm``, ``num_npu_core``, ``dataset`` and more, from 1.1.0 on."""
+        """``load_gguf``, ``quantized_algorithm``, ``dataset`` and more came with 1.1.0."""
         return self.version >= Version("1.1.0")
 
     @property
