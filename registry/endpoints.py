@@ -94,12 +94,23 @@ def hub_token() -> str | None:
     return token or None
 
 
+def hub_cache() -> Path:
+    """Return the folder in which Hugging Face's tools keep what they downloaded."""
+    named = os.environ.get("HF_HUB_CACHE") or os.environ.get("HUGGINGFACE_HUB_CACHE")
+    return Path(_expanded(named)) if named else _hugging_face_home() / "hub"
+
+
 def _token_file() -> Path:
     named = os.environ.get("HF_TOKEN_PATH")
-    if named:
-        return Path(named)
+    return Path(named) if named else _hugging_face_home() / "token"
+
+
+def _hugging_face_home() -> Path:
     home = os.environ.get("HF_HOME")
     if not home:
-        cache = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")  # noqa: PTH111 - without HOME, pathlib raises
-        home = f"{cache}/huggingface"
-    return Path(home) / "token"
+        home = f"{os.environ.get('XDG_CACHE_HOME') or '~/.cache'}/huggingface"
+    return Path(_expanded(home))
+
+
+def _expanded(path: str) -> str:
+    return os.path.expandvars(os.path.expanduser(path))  # noqa: PTH111 - without HOME, pathlib raises

@@ -1,8 +1,8 @@
-"""Decode the masked GGUF container that begins every ``.rkllm`` file, piece by piece.
+"""Decode the GGUF container that begins every ``.rkllm`` and ``.gguf`` file, piece by piece.
 
-GGUF version 3, little-endian, whose magic and strings lie under a fixed mask
-(https://github.com/ggml-org/ggml/blob/master/docs/gguf.md,
-https://github.com/lhxll07/rknn-llm-gui). Bytes are fed in pieces and parsed once; every
+GGUF version 3, little-endian (https://github.com/ggml-org/ggml/blob/master/docs/gguf.md). In an
+``.rkllm`` its magic and strings lie under a fixed mask
+(https://github.com/lhxll07/rknn-llm-gui). Bytes are fed in pieces and parsed once; every
 number in them is a stranger's claim and is held against a ceiling that all known files meet.
 """
 
@@ -41,7 +41,8 @@ def mask(data: bytes) -> bytes:
     return value.to_bytes(size, "little")
 
 
-MAGIC = mask(b"GGUF")
+PLAIN_MAGIC = b"GGUF"
+MAGIC = mask(PLAIN_MAGIC)
 HEADER_BYTES = 24
 MAX_KEYS = 4096
 MAX_TENSORS = 1_000_000
@@ -134,10 +135,13 @@ class Decoder:
     """Take the head of a container in pieces, and hold what was found so far.
 
     Feed the bytes from `wants` on, until `done`. Arrays of numbers are jumped over: `wants` may
-    then lie behind what was fed. Nothing that is fed makes it raise.
+    then lie behind what was fed. Nothing that is fed makes it raise. ``masked`` as in an
+    ``.rkllm``; a ``.gguf`` is not.
     """
 
-    def __init__(self, size_bytes: int | None = None) -> None:
+    def __init__(self, size_bytes: int | None = None, *, masked: bool = True) -> None:
+        self._unmask: Callable[[bytes], bytes] = mask if masked else bytes
+        self._magic = MAGIC if masked else PLAIN_MAGIC
         self.tensor_count: int | None = None
         self.key_count: int | None = None
         self.entries: dict[str, Entry] = {}
@@ -251,12 +255,13 @@ class Decoder:
         if length > limit:
             raise _RefusedError(f"{what} claims {length} bytes; reading stopped there")
         start = self._take(length)
-        return mask(self._buffer[start : start + length])
+        return self._unmask(self._buffer[start : start + length])
 
     def _read_header(self) -> None:
         magic, version, tensors, keys = _HEADER.unpack_from(self._buffer, self._take(HEADER_BYTES))
-        if magic != MAGIC:
-            raise _RefusedError("the magic bytes are not those of an RKLLM container")
+        if magic != self._magic:
+            kind = "an RKLLM" if self._magic == MAGIC else "a GGUF"
+            raise _RefusedError(f"the magic bytes are not those of {kind} container")
         if version != 3:
             raise _RefusedError(f"container version {version} is unknown; all known files have 3")
         if keys > MAX_KEYS:
@@ -340,7 +345,7 @@ class Decoder:
             if length > MAX_STRING_BYTES or end > size:
                 break
             if done < _SHOWN:
-                strings.first.append(_text(mask(buffer[pos + 8 : end])))
+                strings.first.append(_text(self._unmask(buffer[pos + 8 : end])))
             pos = end
             done += 1
         moved = pos > self._pos

@@ -240,12 +240,17 @@ def _authentication(http: Http, reply: Reply, artifact: Artifact, page: str) -> 
             cause=[f"it answered {reply.status}"],
             hint=f"see {page}; download it in a browser, then `rkfetch import FILE`",
         )
+    return authentication_needed(http, reply, artifact.repo, page)
+
+
+def authentication_needed(http: Http, reply: Reply, repo: str, page: str) -> AuthenticationError:
+    """Return what the Hub's 401 or 403 about a repository means; ``page`` is its own."""
     sent = http.has_token_for(reply.url)
     give = "set HF_TOKEN, or run `hf auth login`"
     if reply.headers.get("x-error-code") == "GatedRepo":
         accept = f"accept its conditions at {page}"
         return AuthenticationError(
-            f"{artifact.repo} is gated by its owner",
+            f"{repo} is gated by its owner",
             cause=["the token that was sent has no access"] if sent else ["no token was sent"],
             hint=f"{accept}, then run the command again" if sent else f"{accept}; then {give}",
         )
@@ -261,7 +266,7 @@ def _authentication(http: Http, reply: Reply, artifact: Artifact, page: str) -> 
         cause = ["HF_TOKEN is not sent to a mirror of another domain"]
         give = "RKFETCH_TOKEN_TO_MIRROR=1 sends it to HF_ENDPOINT all the same"
     return AuthenticationError(
-        f"{artifact.repo} is private, or not there (the Hub answers {reply.status} to both)",
+        f"{repo} is private, or not there (the Hub answers {reply.status} to both)",
         cause=cause,
         hint=f"see {page}; {give}",
     )

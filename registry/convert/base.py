@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -11,15 +12,49 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Code:
-    """Python that lies with a model, which the toolkit runs when it loads it."""
+    """What lies with a model and runs, or may run, when the toolkit loads it."""
 
     files: tuple[str, ...] = ()
-    """``.py`` files of the repository or folder."""
+    """``.py`` files of the repository or folder; none if nothing asks for them."""
     entries: tuple[str, ...] = ()
     """What asks for them: ``config.json: AutoConfig = configuration_x.XConfig``."""
+    elsewhere: tuple[str, ...] = ()
+    """Other repositories whose code is asked for: the toolkit, without a network, lacks it."""
+    pickles: tuple[str, ...] = ()
+    """Weights in PyTorch's old form, which may run anything when they are read."""
 
     def __bool__(self) -> bool:
-        return bool(self.files or self.entries)
+        return bool(self.files or self.entries or self.pickles)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelFile:
+    """One file of a base model, as its source lists it."""
+
+    path: str
+    """Relative, with ``/``; never one that leads out of its folder."""
+    size_bytes: int
+    sha256: str | None = None
+    """Of a Git LFS file."""
+    blob: str | None = None
+    """SHA-1 that git gives the content of any other file."""
+
+    @property
+    def key(self) -> str:
+        """The digest that is known, which huggingface_hub's cache calls the content by."""
+        return self.sha256 or self.blob or ""
+
+    def digest(self) -> hashlib._Hash:
+        """Begin the digest that `key` is; it is to be fed all of the content."""
+        if self.sha256 is not None:
+            return hashlib.sha256()
+        return hashlib.sha1(b"blob %d\0" % self.size_bytes, usedforsecurity=False)
+
+    def is_content(self, data: bytes) -> bool:
+        """Tell whether some bytes are this file."""
+        digest = self.digest()
+        digest.update(data)
+        return len(data) == self.size_bytes and digest.hexdigest() == self.key
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,22 +75,34 @@ class BaseModel:
     """How many numbers its weights have."""
     weights_bytes: int = 0
     """Size of the weight files that are wanted."""
-    download_bytes: int = 0
-    """Size of all files that are wanted."""
-    files: tuple[str, ...] = ()
-    """Those that are wanted, relative; empty for a folder or file of this machine."""
+    listing: tuple[ModelFile, ...] = ()
+    """The files that are wanted from the Hub; empty for a folder or file of this machine."""
     quantised: str | None = None
     """``gptq``, ``awq``, ``bitsandbytes``, ``q4_0``, … if its weights are quantised already."""
     bits: int | None = None
     """Of ``quantised``."""
     group: int | None = None
     """Of ``quantised``."""
+    symmetric: bool | None = None
+    """Of ``quantised``: ``sym``. GPTQ is taken with true alone."""
+    reordered: bool | None = None
+    """Of ``quantised``: ``desc_act``. GPTQ is taken with false alone."""
     layers: int | None = None
     context: int | None = None
     """``max_position_embeddings``."""
     licence: str | None = None
     gated: bool = False
     code: Code = Code()
+
+    @property
+    def download_bytes(self) -> int:
+        """Size of all files that are wanted."""
+        return sum(file.size_bytes for file in self.listing)
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """Those that are wanted from the Hub, relative."""
+        return tuple(file.path for file in self.listing)
 
     @property
     def is_gguf(self) -> bool:
@@ -68,3 +115,14 @@ class BaseModel:
         if self.hub_id is None:
             return str(self.path)
         return f"{self.hub_id} at {self.revision[:12]}" if self.revision else self.hub_id
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lora:
+    """A LoRA adapter, which is merged into a base model or exported beside it."""
+
+    path: Path
+    base: str | None = None
+    """The model that it was trained for, as its maker wrote it."""
+    rank: int | None = None
+    code: Code = Code()
