@@ -20,7 +20,7 @@ from rkfetch.registry.errors import (
     OfflineError,
     UnknownModelError,
 )
-from rkfetch.registry.model import LOCAL, Artifact, Availability, settle
+from rkfetch.registry.model import CONVERTED, LOCAL, Artifact, Availability, settle
 from rkfetch.registry.refuse import refuse
 from rkfetch.registry.resolve import Policy, resolve
 
@@ -182,8 +182,7 @@ def _models(catalog: Catalog, reference: Reference) -> Sequence[str]:
         raise ConversionUnavailableError(
             f"nobody is known to have published a build of {known_as.hub_id or known_as.name}",
             cause=[f"none of the {len(known)} models in the catalog is this one"],
-            hint="`rkfetch catalog update` looks for new uploads; else it has to be converted "
-            "with rkllm-toolkit on an x86_64 Linux PC"
+            hint="`rkfetch catalog update` looks for new uploads"
             + (f"; or {did_you_mean}" if did_you_mean else ""),
         )
     raise UnknownModelError(
@@ -207,15 +206,23 @@ def _exact_file(catalog: Catalog, file: FileReference) -> Artifact:
     """Return the catalog's row for a file named exactly, or what its name alone tells.
 
     Raises:
-        UnknownModelError: it is a file of this machine that no scan has seen.
+        UnknownModelError: it is a file of this machine that no scan has seen, or that was never
+            made.
     """
     known = row_of(catalog, file)
     if known is not None:
         known = at_its_place(catalog, known)
         # Who names an upload exactly may have it again, whatever became of it.
-        if known.availability is not Availability.LISTED and not known.is_local:
+        # What was made here is had by making it again.
+        is_upload = not known.is_local and known.source != CONVERTED
+        if known.availability is not Availability.LISTED and is_upload:
             known = replace(known, availability=Availability.LISTED, note=None)
         return known
+    if file.source == CONVERTED:
+        raise UnknownModelError(
+            f"no {file.path} was made here",
+            hint=f"`rkfetch convert {file.repo.removeprefix('local/')}` makes one",
+        )
     if file.source == LOCAL:
         raise UnknownModelError(
             f"{file.repo}/{file.path} was not seen by a scan",

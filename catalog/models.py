@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
 from rkfetch.registry.errors import UsageError
-from rkfetch.registry.model import LOCAL, Quant
+from rkfetch.registry.model import CONVERTED, LOCAL, Quant
 
 from . import border
 from .border import HIDDEN
@@ -26,6 +26,7 @@ _SOURCES = {
     "huggingface": "huggingface",
     "ms": "modelscope",
     "modelscope": "modelscope",
+    CONVERTED: CONVERTED,
 }
 SCHEMES = {source: prefix for prefix, source in reversed(_SOURCES.items())}
 """The shortest prefix of each source that has several."""

@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from rkfetch.registry.convert.preflight import Chosen
     from rkfetch.registry.convert.run import Converted
     from rkfetch.registry.convert.wheels import WheelFile
-    from rkfetch.registry.errors import ConversionUnavailableError
     from rkfetch.registry.http import Http
     from rkfetch.registry.model import Target
 
@@ -104,13 +103,10 @@ class Conversion:
             UnknownModelError, AuthenticationError, NetworkError: as `base_hub.look_up`.
         """
         from rkfetch.catalog.conversions import subject_of
-        from rkfetch.registry.convert.machine import look
         from rkfetch.registry.convert.plan import make_plan
-        from rkfetch.registry.convert.preflight import require_pc
 
         subject = subject_of(self._question.model, catalog.models())
-        self._machine = look(Path(self._question.sysroot))
-        require_pc(self._question.model, self._machine, self._elsewhere(to_this_board=True))
+        self.require_pc()
         if subject.path is not None:
             from rkfetch.registry.convert.base_folder import look_at
 
@@ -127,6 +123,18 @@ class Conversion:
                     waiting=self._progress.waiting,
                 )
         self.plan = make_plan(self.base, _with_quant(self._target, subject.quant), self._wishes())
+
+    def require_pc(self) -> None:
+        """Look at this machine; refuse one that cannot convert anything, at no cost.
+
+        Raises:
+            ConversionUnavailableError: with the command that does it on a PC, and delivers here.
+        """
+        from rkfetch.registry.convert.machine import look
+        from rkfetch.registry.convert.preflight import require_pc
+
+        self._machine = look(Path(self._question.sysroot))
+        require_pc(self._question.model, self._machine, self._elsewhere(to_this_board=True))
 
     def _wishes(self) -> Wishes:
         from rkfetch.registry.convert.plan import Wishes
@@ -168,13 +176,14 @@ class Conversion:
     def check(self) -> None:
         """Ask whether this machine can do it; raises as `preflight.check`."""
         from rkfetch.registry.convert.here import preflight
+        from rkfetch.registry.convert.preflight import parse_wanted
         from rkfetch.registry.store import Store, home
 
         self.chosen = preflight(
             self.plan,
             self._machine,
             Store(home()),
-            wanted=self._how.environment,
+            wanted=parse_wanted(self._how.environment),
             command=self._elsewhere(),
         )
 
@@ -246,7 +255,7 @@ class Conversion:
                 "architecture": plan.base.architecture,
                 "parameters": plan.base.parameters,
                 "licence": plan.base.licence,
-                "code": [*plan.base.code.files, *plan.base.code.entries],
+                "code": list(plan.base.code.all),
             },
             "file": plan.file_name,
             **plan.parameters,
@@ -276,15 +285,14 @@ class Conversion:
         chosen, code = self.chosen, self.plan.base.code
         if not code or chosen is None or chosen.engine is not None or self._how.trust_code:
             return
-        said = [*code.files, *code.entries]
         if not self._quiet and can_ask():
-            for item in said:
+            for item in code.all:
                 say(f"  {safe(item)}")
             if says_yes("Run this code, with all that you may do here?"):
                 return
         raise UsageError(
-            f"{self.plan.base.name} brings Python code that would run with all your rights",
-            cause=[safe(item) for item in said[:5]],
+            f"{self.plan.base.name} brings code that would run with all your rights",
+            cause=[safe(item) for item in code.all[:5]],
             hint="install podman, which keeps it away from your files; or read it, and say "
             "--trust-code",
         )
@@ -325,7 +333,7 @@ class Conversion:
                 watch=progress,
                 progress=progress,
                 fetch=lambda base: fetch(base, http=client, progress=progress),
-                memory_bytes=self._machine.memory_bytes,
+                memory_bytes=self._machine.limit_bytes,
             )
         for warning in () if self._quiet else progress.warnings[:_MOST_WARNINGS]:
             for line in wrapped(safe(warning), lead="the toolkit warns: "):
@@ -338,13 +346,6 @@ class Conversion:
 
 
 _MOST_WARNINGS = 5
-
-
-def offer(conversion: Conversion) -> bool:
-    """Say what a conversion would cost, and ask at the terminal."""
-    for line in (*conversion.lines(), *conversion.where_lines()):
-        say(line)
-    return says_yes("Convert it now?")
 
 
 def emit_plan(conversion: Conversion) -> None:
@@ -399,10 +400,3 @@ def _this_board() -> str:
     except (KeyError, OSError):
         user = "USER"
     return f"{user}@{name}:models"
-
-
-def unavailable(error: RkfetchError, why: ConversionUnavailableError) -> RkfetchError:
-    """Join what does not fit with why nothing can be made of it here."""
-    error.cause = (*error.cause, why.message, *why.cause)
-    error.hint = why.hint if error.hint is None else f"{error.hint}; or convert it: {why.hint}"
-    return error

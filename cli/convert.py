@@ -4,20 +4,24 @@ from __future__ import annotations
 
 from dataclasses import fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
-from rkfetch.registry.errors import RkfetchError, UsageError
+from rkfetch.registry.errors import ConversionUnavailableError, RkfetchError, UsageError
 
 from . import options
-from .conversion import Conversion, How, can_ask, emit_plan, says_yes
+from .answers import question_json
+from .conversion import Conversion, How, can_ask, command_line, emit_plan, says_yes
 from .opening import open_catalog, open_network
-from .output import emit, emit_json, human_bytes, say
+from .output import emit, emit_json, human_bytes, safe, say
 from .question import Question, asks  # noqa: TC001 - asks evaluates the annotations
 
 if TYPE_CHECKING:
+    from rkfetch.catalog.database import Catalog
     from rkfetch.registry.convert.run import Converted
+    from rkfetch.registry.http import Http
+    from rkfetch.registry.model import Target
 
 DryRunOption = Annotated[
     bool, typer.Option("--dry-run", "-n", help="Print the plan, and whether it can be done here.")
@@ -182,15 +186,7 @@ def convert_command(
     """
     given = locals()
     how = How(**{item.name: given[item.name] for item in fields(How)})
-    target = options.make_target(
-        platform=question.platform,
-        runtime=question.runtime,
-        driver=question.driver,
-        memory=question.memory,
-        context=question.context,
-        sysroot=question.sysroot,
-    )
-    conversion = Conversion(question, how, target, quiet=quiet)
+    conversion = Conversion(question, how, _target(question), quiet=quiet)
     silent = quiet or question.as_json
     network = open_network(offline=question.offline, patient=True)
     with open_catalog(quiet=silent) as catalog, network as http:
@@ -209,9 +205,105 @@ def convert_command(
             raise UsageError("nobody agreed to convert it", hint="--yes asks nothing")
         conversion.require_consent_to_code()
         made, was_here = conversion.carry_out(catalog, http)
-    path = _placed(made, output)
-    record = made.installed.record
+    _conclude(conversion, question, made, output=output, was_here=was_here, quiet=silent)
+
+
+def convert_instead(
+    question: Question,
+    nothing_fits: RkfetchError,
+    catalog: Catalog,
+    http: Http | None,
+    *,
+    when: str,
+    output: str | None,
+    quiet: bool,
+) -> None:
+    """Convert what was asked for, because no published build of it may be used.
+
+    With ``when`` it is ``auto``, only after somebody at the terminal has agreed to what it takes.
+
+    Raises:
+        RkfetchError: ``nothing_fits``, with why nothing is converted and what can be done.
+    """
+    from rkfetch.catalog.models import parse_reference
+
+    if when == "never" or parse_reference(question.model).file is not None:
+        raise nothing_fits
+    target = _target(question)
+    conversion = Conversion(question, How(), target, quiet=quiet)
+    silent = quiet or question.as_json
+    is_asked = when == "always" or (not silent and can_ask())
+    try:
+        if not is_asked:
+            # Where builds exist that do not fit, that error names the command already.
+            if isinstance(nothing_fits, ConversionUnavailableError):
+                _refuse_unasked(conversion, command_line(question, How(), target, "--dry-run"))
+            raise nothing_fits
+        conversion.prepare(catalog, http)
+        conversion.check()
+    except ConversionUnavailableError as error:
+        if error is nothing_fits:
+            raise
+        raise _joined(nothing_fits, error) from error
     if not silent:
+        say(f"No published build fits: {safe(nothing_fits.message, limit=200)}.")
+        for line in (*conversion.lines(), *conversion.where_lines()):
+            say(line)
+    if when == "auto" and not says_yes("Convert it now?"):
+        raise nothing_fits
+    conversion.require_consent_to_code()
+    made, was_here = conversion.carry_out(catalog, http)
+    _conclude(conversion, question, made, output=output, was_here=was_here, quiet=silent)
+
+
+def _refuse_unasked(conversion: Conversion, command: str) -> NoReturn:
+    """Say that it could be converted, and how to see what that would take.
+
+    Raises:
+        ConversionUnavailableError: always.
+    """
+    conversion.require_pc()
+    raise ConversionUnavailableError(
+        "it is not converted unasked", hint=f"--convert always, or first: {command}"
+    )
+
+
+def _joined(nothing_fits: RkfetchError, why: RkfetchError) -> RkfetchError:
+    """Say in one error what does not fit, and why nothing that would is made."""
+    nothing_fits.cause = (*nothing_fits.cause, why.message, *why.cause)
+    hints = [nothing_fits.hint, f"to convert it: {why.hint}" if why.hint else None]
+    nothing_fits.hint = "; ".join(hint for hint in hints if hint) or None
+    return nothing_fits
+
+
+def _target(question: Question) -> Target:
+    return options.make_target(
+        platform=question.platform,
+        runtime=question.runtime,
+        driver=question.driver,
+        memory=question.memory,
+        context=question.context,
+        sysroot=question.sysroot,
+    )
+
+
+def _conclude(
+    conversion: Conversion,
+    question: Question,
+    made: Converted,
+    *,
+    output: str | None,
+    was_here: bool,
+    quiet: bool,
+) -> None:
+    """Print where the file is."""
+    record = made.installed.record
+    path = made.installed.path
+    if output is not None:
+        from rkfetch.registry.store import Store, home
+
+        path = Store(home()).place(made.installed, Path(output))
+    if not quiet:
         done = "already here" if was_here else "converted"
         say(f"{done} and verified, {human_bytes(record.size_bytes)}")
     if not question.as_json:
@@ -219,8 +311,7 @@ def convert_command(
         return
     emit_json(
         {
-            "status": "ok",
-            "reference": question.model,
+            **question_json(question.model, conversion.plan.target),
             "model": record.model,
             "action": "present" if was_here else "converted",
             "path": str(path),
@@ -234,7 +325,6 @@ def convert_command(
             },
             "plan": conversion.as_json(),
             "made": dict(made.made),
-            "error": None,
         }
     )
 
@@ -257,11 +347,3 @@ def _answer_with_plan(conversion: Conversion, *, as_json: bool) -> None:
         return
     for line in conversion.where_lines():
         emit(line)
-
-
-def _placed(made: Converted, output: str | None) -> Path:
-    if output is None:
-        return made.installed.path
-    from rkfetch.registry.store import Store, home
-
-    return Store(home()).place(made.installed, Path(output))

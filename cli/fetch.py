@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from contextlib import closing
 from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated
@@ -10,12 +9,17 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from rkfetch.registry.compat import Level
-from rkfetch.registry.errors import RkfetchError
+from rkfetch.registry.errors import (
+    ConversionUnavailableError,
+    IncompatibleError,
+    RkfetchError,
+)
 
 from . import options
 from .answers import answer_json, choice_lines, explain_lines, target_words
+from .conversion import can_ask, says_yes
 from .opening import open_catalog, open_network
-from .output import emit, emit_json, human_bytes, safe, say, talks_to_terminal, wrapped
+from .output import emit, emit_json, human_bytes, safe, say, wrapped
 from .question import Question, asks  # noqa: TC001 - asks evaluates the annotations
 
 if TYPE_CHECKING:
@@ -82,6 +86,16 @@ MeteredOption = Annotated[
         "what comes uses one connection. By itself it asks NetworkManager.",
     ),
 ]
+ConvertOption = Annotated[
+    str,
+    options.fixable(
+        "convert",
+        "--convert",
+        metavar="never|auto|always",
+        help="What to do where no published build fits. By itself it says what converting the "
+        "model would take and asks, at a terminal of a PC that can; `rkfetch convert` says more.",
+    ),
+]
 
 
 @asks
@@ -93,6 +107,7 @@ def fetch_command(
     connections: ConnectionsOption = 8,
     background: BackgroundOption = False,
     metered: MeteredOption = "auto",
+    convert: ConvertOption = "auto",
     quiet: options.QuietOption = False,
 ) -> None:
     """Get a model: find the build that the board's runtime loads, download, verify, print its path.
@@ -117,11 +132,15 @@ def fetch_command(
     silent = quiet or question.as_json
     network = open_network(offline=question.offline, patient=True)
     with open_catalog(quiet=silent) as catalog, network as http:
-        answer = question.answer(catalog, http)
-        if answer.choice is None and not silent:
-            question, answer = _ask_about_risk(question, answer, catalog, http)
-        elif not silent:
-            _announce(answer)
+        try:
+            question, answer = _answered(question, catalog, http, silent=silent)
+        except (ConversionUnavailableError, IncompatibleError) as nothing_fits:
+            from .convert import convert_instead
+
+            convert_instead(
+                question, nothing_fits, catalog, http, when=convert, output=output, quiet=quiet
+            )
+            return
         try:
             with closing(_progress(answer, as_json=question.as_json, quiet=quiet)) as progress:
                 got, path = _have(
@@ -150,6 +169,28 @@ def fetch_command(
     emit_json({**value, "path": str(path), "resumed_from": got.resumed_from})
 
 
+def _answered(
+    question: Question, catalog: Catalog, http: Http | None, *, silent: bool
+) -> tuple[Question, Answer]:
+    """Return the answer, and the question if it was changed; a choice that there is is announced.
+
+    Raises:
+        ConversionUnavailableError, IncompatibleError: nothing that is published may be used.
+        RkfetchError: as `Question.answer`.
+    """
+    answer = question.answer(catalog, http)
+    if answer.choice is None and not silent:
+        question, answer = _ask_about_risk(question, answer, catalog, http)
+    elif not silent:
+        _announce(answer)
+    try:
+        answer.require()
+    except RkfetchError as error:
+        error.answer = answer_json(answer, action="none", candidate=None)
+        raise
+    return question, answer
+
+
 def _progress(answer: Answer, *, as_json: bool, quiet: bool) -> Silent:
     """Choose how to show that it goes on: a file of a folder is read, any other downloaded."""
     from .progress import for_output, for_reading
@@ -176,13 +217,13 @@ def _costs(metered: str, progress: Silent | None) -> Costs:
     from rkfetch.registry.metered import Costs
 
     def agree(size_bytes: int | None, who: str) -> bool:
-        if progress is None or not _can_ask():
+        if progress is None or not can_ask():
             return False
         progress.close()
         much = "nobody knows how much" if size_bytes is None else human_bytes(size_bytes)
         for line in wrapped(f"this link is metered ({who}), and {much} would come over it"):
             say(line)
-        return _says_yes("Fetch it all the same?")
+        return says_yes("Fetch it all the same?")
 
     return Costs(metered=metered, agree=agree)
 
@@ -228,24 +269,14 @@ def _ask_about_risk(
     question: Question, answer: Answer, catalog: Catalog, http: Http | None
 ) -> tuple[Question, Answer]:
     """At a terminal, offer a build that is known to misbehave rather than none."""
-    if not _can_ask():
+    if not can_ask():
         return question, answer
     daring = replace(question, allow_risky=True)
     risky = daring.answer(catalog, http)
     if risky.choice is None:
         return question, answer
     _announce(risky)
-    return (daring, risky) if _says_yes("Take it all the same?") else (question, answer)
-
-
-def _can_ask() -> bool:
-    return sys.stdin is not None and sys.stdin.isatty() and talks_to_terminal()
-
-
-def _says_yes(question: str) -> bool:
-    # Not typer.confirm: it writes a space to stdout, where only the path may stand.
-    say(f"{question} [y/N]")
-    return sys.stdin.readline().strip().lower() in {"y", "yes"}
+    return (daring, risky) if says_yes("Take it all the same?") else (question, answer)
 
 
 def _announce(answer: Answer) -> None:

@@ -6,6 +6,7 @@ asked again with X and found a build.
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -53,7 +54,7 @@ def refuse(name: str, resolution: Resolution, *, measured: Measured | None = Non
             f"{name} does not fit in {_memory(target)} of memory", cause=causes, hint=_force_hint()
         )
     return IncompatibleError(
-        f"no build of {name} {_asked(target)}", cause=causes, hint=_hint(resolution, measured)
+        f"no build of {name} {_asked(target)}", cause=causes, hint=_hint(name, resolution, measured)
     )
 
 
@@ -187,7 +188,7 @@ def _builds(count: int) -> str:
 # --- what next ---------------------------------------------------------------------------------
 
 
-def _hint(resolution: Resolution, measured: Measured | None) -> str | None:
+def _hint(name: str, resolution: Resolution, measured: Measured | None) -> str | None:
     """Join the ways out, each of which was tried on the resolver first."""
     target = resolution.target
     artifacts = [c.artifact for c in resolution.refused]
@@ -212,9 +213,11 @@ def _hint(resolution: Resolution, measured: Measured | None) -> str | None:
     hints += _by_hand(resolution, measured)
     hints += _flags(helps)
     if target.runtime is not None and _conversion_fits(target.runtime, artifacts):
+        # A reference may be any text; what is typed is its first word.
+        command = f"rkfetch convert {shlex.quote(name.split(' (', 1)[0])}"
         hints.append(
-            f"convert the model with rkllm-toolkit {target.runtime} for {target.platform.value} "
-            "on an x86_64 Linux PC"
+            f"make one on an x86_64 Linux PC: {command} --platform {target.platform.value} "
+            f"--runtime {target.runtime}"
         )
     return "; or ".join(hints) if hints else None
 

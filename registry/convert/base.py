@@ -23,6 +23,11 @@ class Code:
     pickles: tuple[str, ...] = ()
     """Weights in PyTorch's old form, which may run anything when they are read."""
 
+    @property
+    def all(self) -> tuple[str, ...]:
+        """Everything that is to be named before any of it runs."""
+        return (*self.files, *self.entries, *self.pickles)
+
     def __bool__(self) -> bool:
         return bool(self.files or self.entries or self.pickles)
 

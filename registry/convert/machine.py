@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from rkfetch.registry.sysroot import Sysroot
 from rkfetch.registry.target import detect
 
-from .engines import find_engines, find_pythons
+from .engines import engines, pythons
 
 if TYPE_CHECKING:
     from .engines import Engine, Python
@@ -39,6 +39,11 @@ class Machine:
     engines: tuple[Engine, ...] = field(default=())
     pythons: tuple[Python, ...] = field(default=())
 
+    @property
+    def limit_bytes(self) -> int | None:
+        """What the toolkit may take before other programs suffer; None if that is not known."""
+        return None if self.memory_bytes is None else self.memory_bytes + self.swap_bytes
+
 
 def look(sysroot: Path = Path("/")) -> Machine:
     """Look at this machine, or at the one whose root file system lies below ``sysroot``.
@@ -60,8 +65,8 @@ def look(sysroot: Path = Path("/")) -> Machine:
         swap_bytes=swap,
         has_gpu=tree.is_live and shutil.which("nvidia-smi") is not None,
         is_musl=any(True for _ in tree.glob("/lib/ld-musl-*")),
-        engines=find_engines() if tree.is_live else (),
-        pythons=find_pythons() if tree.is_live else (),
+        engines=tuple(engines()) if tree.is_live else (),
+        pythons=tuple(pythons()) if tree.is_live else (),
     )
 
 

@@ -341,7 +341,10 @@ class _Planner:
             raise ConversionUnavailableError(
                 f"{base.name} is quantised already ({base.quantised}), in a way that no toolkit "
                 "reads",
-                cause=["it takes plain weights, GPTQ of 4 or 8 bits, and GGUF in fp16 or q4_0"],
+                cause=[
+                    "it takes plain weights, GGUF in fp16 or q4_0, and GPTQ of 4 or 8 bits",
+                    "GPTQ has to be symmetric, and without desc_act",
+                ],
                 hint="convert the model that it was made from",
             )
         elif wanted is not None:
@@ -493,8 +496,8 @@ class _Planner:
                 "rknn-toolkit2 makes"
             )
         if base.code:
-            names = ", ".join((*base.code.files, *base.code.entries)[:3])
-            self._notes.append(f"the model brings Python code, which the toolkit runs: {names}")
+            names = ", ".join(base.code.all[:3])
+            self._notes.append(f"the model brings code, which the toolkit runs: {names}")
 
     def _require_board_memory(self, plan: Plan) -> None:
         memory = self._target.memory_bytes
@@ -523,12 +526,17 @@ def allowed_quants(platform: Platform, toolkit: Toolkit) -> frozenset[str]:
 
 
 def _fixed_quant(base: BaseModel) -> Quant | None:
-    """Return the type that weights which are quantised already become; None if they are not."""
+    """Return the type that weights which are quantised already become; None for all others.
+
+    GPTQ has to be symmetric and without ``desc_act`` (SDK guides from 1.1.4 on).
+    """
     if base.quantised == "q4_0":
         return Quant(4, 16, 32)
-    if base.quantised == "gptq" and base.bits == 4 and base.group in {32, 64, 128}:
+    if base.quantised != "gptq" or base.symmetric is False or base.reordered:
+        return None
+    if base.bits == 4 and base.group in {32, 64, 128}:
         return Quant(4, 16, base.group)
-    if base.quantised == "gptq" and base.bits == 8 and base.group in {128, 256, 512}:
+    if base.bits == 8 and base.group in {128, 256, 512}:
         return Quant(8, 8, base.group)
     return None
 

@@ -6,9 +6,9 @@ Every obstacle is named with its figures, not only the first, and so is every wa
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, cast, get_args
 
-from rkfetch.registry.errors import ConversionUnavailableError, DiskSpaceError
+from rkfetch.registry.errors import ConversionUnavailableError, DiskSpaceError, UsageError
 
 from .plan import DTYPES
 
@@ -35,6 +35,18 @@ class Chosen:
     image_python: str = ""
     """The Python inside the container, ``3.11``."""
     warnings: tuple[str, ...] = ()
+
+
+def parse_wanted(text: str) -> Wanted:
+    """Read where the toolkit shall run.
+
+    Raises:
+        UsageError: it is none of the three.
+    """
+    for wanted in get_args(Wanted):
+        if text == wanted:
+            return cast("Wanted", wanted)
+    raise UsageError(f"unknown environment '{text}'", cause=["it is auto, container or venv"])
 
 
 def require_pc(name: str, machine: Machine, command: str) -> None:

@@ -160,7 +160,8 @@ def test_3_a_newer_file_is_refused_with_both_ways_out(qwen: World) -> None:
     assert "2 builds newer than the runtime" in done.err
     hint = " ".join(done.err.split())
     assert "update the board's runtime to 1.2.3" in hint
-    assert "convert the model with rkllm-toolkit 1.2.1" in hint
+    command = "rkfetch convert qwen2.5-1.5b --platform rk3576 --runtime 1.2.1"
+    assert f"make one on an x86_64 Linux PC: {command}" in hint
 
 
 def test_3_runtime_1_3_0_takes_its_own_build_and_names_the_risky_one(qwen: World) -> None:

@@ -188,8 +188,8 @@ def test_a_newer_file_is_refused_with_count_nearest_and_both_ways_out() -> None:
         "nearest: someone/M-1B-RKLLM/a.rkllm (w4a16, toolkit 1.2.3)",
     )
     assert error.hint == (
-        "update the board's runtime to 1.2.3; or convert the model with rkllm-toolkit 1.1.4 for "
-        "rk3576 on an x86_64 Linux PC"
+        "update the board's runtime to 1.2.3; or make one on an x86_64 Linux PC: "
+        "rkfetch convert m-1b --platform rk3576 --runtime 1.1.4"
     )
 
 
