@@ -241,8 +241,10 @@ def convert_instead(
             raise nothing_fits
         conversion.prepare(catalog, http)
         conversion.check()
-    except ConversionUnavailableError as error:
-        if error is nothing_fits:
+    except RkfetchError as error:
+        # What only the offer would have needed does not change the answer.
+        is_answer = when == "always" and not isinstance(error, ConversionUnavailableError)
+        if error is nothing_fits or is_answer:
             raise
         raise _joined(nothing_fits, error) from error
     if not silent:

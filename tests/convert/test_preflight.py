@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from rkfetch.registry.convert.base import BaseModel
 from rkfetch.registry.convert.engines import Engine, Python
 from rkfetch.registry.convert.machine import Machine, Room, look, room
-from rkfetch.registry.convert.plan import Plan, Wishes, make_plan
+from rkfetch.registry.convert.plan import Wishes, make_plan
 from rkfetch.registry.convert.preflight import (
-    Chosen,
     check,
     duration,
     parse_wanted,
@@ -21,6 +20,12 @@ from rkfetch.registry.convert.preflight import (
 from rkfetch.registry.errors import ConversionUnavailableError, DiskSpaceError, UsageError
 from rkfetch.registry.model import Target
 from rkfetch.registry.versions import Version
+
+if TYPE_CHECKING:
+    from rkfetch.registry.convert.plan import Plan
+    from rkfetch.registry.convert.preflight import (
+        Chosen,
+    )
 
 GB = 1_000_000_000
 COMMAND = "rkfetch convert qwen3-4b --platform rk3576 --runtime 1.2.3"
