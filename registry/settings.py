@@ -303,6 +303,25 @@ def _metered(text: str) -> None:
     require_choice(text)
 
 
+def _torch_index(text: str) -> None:
+    if text != "pypi":
+        _addresses(text)
+
+
+def _image(text: str) -> None:
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._:/@-]{0,254}", text):
+        raise UsageError(f"'{text[:_SHOWN]}' is no name of an image")
+
+
+def _words(text: str) -> None:
+    import shlex
+
+    try:
+        shlex.split(text)
+    except ValueError as error:
+        raise UsageError(f"'{text[:_SHOWN]}': {str(error).lower()}") from error
+
+
 KNOWN: Mapping[str, Known] = {
     "home": Known(variables=("RKFETCH_HOME",), example="/srv/rkfetch"),
     "hub": Known(
@@ -351,6 +370,26 @@ KNOWN: Mapping[str, Known] = {
         example="RWQf6LRCGA9i53mlYecO4IzT51TGPpvWucNSCh1CBM0QTaLn73Y7GFO3",
     ),
     "signing_key": Known(variables=("RKFETCH_SIGNING_KEY",), example="/etc/rkfetch/catalog.key"),
+    "toolkit_url": Known(
+        variables=("RKFETCH_TOOLKIT_URL",),
+        example="https://git.example.org/airockchip/rknn-llm",
+        check=_addresses,
+    ),
+    "torch_index": Known(
+        variables=("RKFETCH_TORCH_INDEX",),
+        example="https://download.pytorch.org/whl/cpu",
+        check=_torch_index,
+    ),
+    "convert_image": Known(
+        variables=("RKFETCH_CONVERT_IMAGE",),
+        example="docker.io/library/python:3.11-slim-bookworm",
+        check=_image,
+    ),
+    "convert_engine_args": Known(
+        variables=("RKFETCH_CONVERT_ENGINE_ARGS",),
+        example="--runtime runc run --cpus 4",
+        check=_words,
+    ),
     "platform": Known(variables=("RKFETCH_PLATFORM",), example="rk3576", check=_platform),
     "runtime": Known(variables=("RKFETCH_RUNTIME",), example="1.2.3", check=_version("runtime")),
     "driver": Known(variables=("RKFETCH_DRIVER",), example="0.9.8", check=_version("driver")),
