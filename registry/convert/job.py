@@ -68,7 +68,9 @@ class Event:
     ``started`` (python, toolkit), ``phase`` (name: import, load, build, export), ``progress``
     (phase, what, done, total), ``log`` (level: info, warning, error; text), ``alive`` (every few
     seconds: rss_bytes, peak_bytes, written_bytes, seconds), ``result`` (bytes, peak_bytes, seconds
-    by phase) and ``failed`` (phase, returned, signal, status, errors).
+    by phase) and ``failed`` (phase; why: job, returned, exception, exit, signal, died, no-file,
+    empty-file, stopped; returned, exception, status, signal; peak_bytes, seconds by phase,
+    free_bytes of the output folder's disk; errors and tail: the last such lines, and of all).
     """
 
     kind: Kind

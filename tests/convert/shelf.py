@@ -6,6 +6,7 @@ import threading
 import zipfile
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING
+from urllib.parse import unquote
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -28,8 +29,9 @@ class Shelf:
             protocol_version = "HTTP/1.1"
 
             def do_GET(self) -> None:
-                shelf.asked.append(self.path)
-                found = shelf.laid.get(self.path, 404)
+                path = unquote(self.path)
+                shelf.asked.append(path)
+                found = shelf.laid.get(path, 404)
                 status, body = (found, b"") if isinstance(found, int) else (200, found)
                 if isinstance(body, str):
                     status, location, body = 302, body, b""
@@ -37,7 +39,7 @@ class Shelf:
                     self.send_header("Location", location)
                 else:
                     self.send_response(status)
-                kind = "text/html" if self.path.endswith("/") else "application/octet-stream"
+                kind = "text/html" if path.endswith("/") else "application/octet-stream"
                 self.send_header("Content-Type", kind)
                 self.send_header("Content-Length", str(len(body)))
                 self.end_headers()
