@@ -50,6 +50,7 @@ _REFERENCE = re.compile(
     r"(?:(?P<repo>[A-Za-z0-9_.-]{1,96}/[A-Za-z0-9_.-]{1,96})--)?[A-Za-z0-9_.]{1,200}", re.ASCII
 )
 _MOST_ENTRIES = 50
+_LONGEST_SHOWN = 80
 _MOST = 1 << 48
 
 
@@ -161,7 +162,7 @@ def code_of(
             elsewhere[repo] = None
         own = own or repo is None
         if len(entries) < _MOST_ENTRIES:
-            entries.append(f"{file}: {auto_class} = {_shown(reference)}")
+            entries.append(f"{file}: {auto_class} = {shown(reference)}")
     return Code(
         files=tuple(sorted(name for name in names if name.endswith(".py"))) if own else (),
         entries=tuple(entries),
@@ -180,9 +181,10 @@ def _references(configs: Mapping[str, Config]) -> Iterator[tuple[str, str, str]]
         for auto_class, named in auto_map.items():
             for reference in named if isinstance(named, list) else [named]:
                 if isinstance(reference, str):
-                    yield file, _shown(auto_class), reference
+                    yield file, shown(auto_class), reference
 
 
-def _shown(text: str) -> str:
-    plain = "".join(c if c.isprintable() else "\ufffd" for c in text[:200])
-    return plain + ("…" if len(text) > 200 else "")
+def shown(text: str) -> str:
+    """Return a stranger's text for a message: printable, and not long."""
+    plain = "".join(c if c.isprintable() else "\ufffd" for c in text[:_LONGEST_SHOWN])
+    return plain + ("…" if len(text) > _LONGEST_SHOWN else "")

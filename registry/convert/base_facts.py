@@ -22,6 +22,7 @@ from .base_config import (
     parameters_by_size,
     parameters_of,
     read_json,
+    shown,
 )
 from .base_files import TOKENIZERS, index_of, instead, weights_of
 
@@ -87,7 +88,7 @@ def _require_model(what: str, names: Collection[str], config_of: Callable[[str],
     there = instead(names)
     if ADAPTER in names:
         trained_for = config_of(ADAPTER).get("base_model_name_or_path")
-        said = trained_for[:200] if isinstance(trained_for, str) else None
+        said = shown(trained_for) if isinstance(trained_for, str) else None
         raise UsageError(
             f"{what} is a LoRA adapter, not a model",
             cause=[f"it was trained for {said}"] if said else [],

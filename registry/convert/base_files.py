@@ -6,6 +6,8 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from .base_config import shown
+
 if TYPE_CHECKING:
     from collections.abc import Collection
 
@@ -90,10 +92,11 @@ def weights_of(names: Collection[str], index: Config) -> Weights:
         return Weights()
     parts = index.get("weight_map")
     values = parts.values() if isinstance(parts, dict) else ()
-    shards = sorted({v for v in values if isinstance(v, str) and is_plain(v)})
+    shards = {v for v in values if isinstance(v, str)}
+    there = {shard for shard in shards if shard in names and is_plain(shard)}
     return Weights(
-        files=tuple(shard for shard in shards if shard in names),
-        missing=tuple(shard for shard in shards if shard not in names),
+        files=tuple(sorted(there)),
+        missing=tuple(map(shown, sorted(shards - there))),
         index=named,
         is_pickle=INDEXES[named] == PICKLE,
     )

@@ -14,7 +14,7 @@ from rkfetch.registry.foreign import identify
 
 from . import base_gguf
 from .base import BaseModel, Code, Lora
-from .base_config import ADAPTER, CONFIG, LARGEST_JSON, number, read_json
+from .base_config import ADAPTER, CONFIG, LARGEST_JSON, number, read_json, shown
 from .base_facts import put_together
 from .base_files import is_plain, wanted
 from .safetensors import require_whole
@@ -122,7 +122,7 @@ def look_at_lora(path: Path) -> Lora:
     if kind != "LORA":
         raise UsageError(
             f"{path} is an adapter, but no LoRA",
-            cause=[f"its peft_type is {str(kind)[:40]}"],
+            cause=[f"its peft_type is {shown(str(kind))}"],
             hint="the toolkit takes LoRA alone: merge it into its model with PEFT instead",
         )
     weights = next((path / name for name in _ADAPTER_WEIGHTS if (path / name).is_file()), None)
@@ -139,7 +139,7 @@ def look_at_lora(path: Path) -> Lora:
         require_whole(weights)
     return Lora(
         path=path,
-        base=trained_for[:200] if isinstance(trained_for, str) else None,
+        base=shown(trained_for) if isinstance(trained_for, str) else None,
         rank=number(config.get("r")),
         code=Code(pickles=(weights.name,) if is_pickle else ()),
     )

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
+import math
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from .repos import hex_of
@@ -25,7 +29,7 @@ _LISTED = [
     "modelId",
 ]
 _FULL = [*_LISTED, "author", "gated", "lastModified", "sha", "siblings"]
-_INFO = [*_FULL, "disabled", "cardData", "config", "spaces", "usedStorage"]
+_INFO = [*_FULL, "disabled", "cardData", "config", "spaces", "usedStorage", "safetensors"]
 
 
 def timestamp(moment: datetime) -> str:
@@ -56,6 +60,7 @@ def _properties(repo: Repo, commit: Commit, names: Collection[str], *, blobs: bo
         "config": dict,
         "spaces": list,
         "usedStorage": lambda: used_storage(repo),
+        "safetensors": lambda: safetensors(commit),
         "siblings": lambda: [sibling(f, blobs=blobs) for f in sorted_files(commit)],
     }
     found = {name: makers[name]() for name in names if name in makers}
@@ -68,6 +73,25 @@ def used_storage(repo: Repo) -> int:
         f.sha256: f.size for commit in repo.history() for f in commit.files.values() if f.lfs
     }
     return sum(contents.values())
+
+
+def safetensors(commit: Commit) -> dict[str, Any] | None:
+    """How many numbers of each type the weights have; None where there is no safetensors file."""
+    counts: Counter[str] = Counter()
+    for file in sorted_files(commit):
+        if file.path.endswith(".safetensors"):
+            counts.update(_counted(file.content))
+    return {"parameters": dict(counts), "total": sum(counts.values())} if counts else None
+
+
+def _counted(content: bytes) -> Counter[str]:
+    counts: Counter[str] = Counter()
+    length = int.from_bytes(content[:8], "little")
+    with contextlib.suppress(ValueError):  # the Hub, too, says nothing of a broken file
+        for name, tensor in json.loads(content[8 : 8 + length]).items():
+            if name != "__metadata__":
+                counts[tensor["dtype"]] += math.prod(tensor["shape"])
+    return counts
 
 
 def sorted_files(commit: Commit) -> list[RepoFile]:
