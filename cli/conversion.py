@@ -34,6 +34,9 @@ if TYPE_CHECKING:
     from .question import Question
 
 
+_OF_THIS_MACHINE = {"environment", "toolkit_wheel", "allow_unknown_toolkit", "dataset"}
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class How:
     """What a user may say of how it is converted, option by option."""
@@ -53,9 +56,9 @@ class How:
     trust_code: bool = False
 
     def words(self) -> Iterator[str]:
-        """Yield the options as a command line has them."""
+        """Yield the options as a command line of another machine has them."""
         for item in fields(self):
-            value = getattr(self, item.name)
+            value = None if item.name in _OF_THIS_MACHINE else getattr(self, item.name)
             option = "--" + item.name.replace("_", "-")
             if value is True:
                 yield option
@@ -69,7 +72,7 @@ def command_line(question: Question, how: How, target: Target, *more: str) -> st
     if target.runtime is not None:
         said += ["--runtime", str(target.runtime)]
     if target.memory_bytes is not None:
-        said += ["--memory", f"{target.memory_bytes}"]
+        said += ["--memory", question.memory or f"{target.memory_bytes >> 20}M"]
     if target.context is not None:
         said += ["--context", str(target.context)]
     said += [f"--{n.replace('_', '-')}" for n in ("allow_risky", "force") if getattr(question, n)]
@@ -133,8 +136,8 @@ class Conversion:
         from rkfetch.registry.convert.machine import look
         from rkfetch.registry.convert.preflight import require_pc
 
-        self._machine = look(Path(self._question.sysroot))
-        require_pc(self._question.model, self._machine, self._elsewhere(to_this_board=True))
+        self._machine = look()
+        require_pc(self._question.model, self._machine, self._elsewhere("--deliver", _this_board()))
 
     def _wishes(self) -> Wishes:
         from rkfetch.registry.convert.plan import Wishes
@@ -187,15 +190,12 @@ class Conversion:
             command=self._elsewhere(),
         )
 
-    def _elsewhere(self, *, to_this_board: bool = False) -> str:
-        more = []
-        if to_this_board and self._machine.board is not None:
-            more = ["--deliver", _this_board()]
+    def _elsewhere(self, *more: str) -> str:
         return command_line(self._question, self._how, self._target, *more)
 
     # --- what is said and asked -----------------------------------------------------------------
 
-    def lines(self) -> Iterator[str]:
+    def lines(self, *, with_sources: bool = False) -> Iterator[str]:
         """Say the plan, for people."""
         plan, needs = self.plan, self.plan.needs
         yield f"{safe(plan.base.words)}, converted for {plan.target.platform.value}:"
@@ -205,7 +205,7 @@ class Conversion:
                 continue
             lead = f"  {decision.name:<17} "
             yield from wrapped(f"{safe(decision.value)} ({safe(decision.why)})", lead=lead)
-            if decision.source:
+            if decision.source and with_sources:
                 yield f"{' ' * len(lead)}{decision.source}"
         from rkfetch.registry.convert.needs import MEMORY_SOURCE
         from rkfetch.registry.convert.preflight import duration
@@ -220,7 +220,8 @@ class Conversion:
             f"{duration(needs.seconds)} after installing and downloading",
             lead=lead,
         )
-        yield f"{' ' * len(lead)}{MEMORY_SOURCE}"
+        if with_sources:
+            yield f"{' ' * len(lead)}{MEMORY_SOURCE}"
         yield from wrapped(
             f"{plan.file_name}, about {human_bytes(needs.output_bytes)}", lead=f"  {'file':<17} "
         )
@@ -321,7 +322,7 @@ class Conversion:
             environment = environment_for(
                 self.plan,
                 self.chosen,
-                folder=home() / "convert",
+                home=home(),
                 wheel=self._wheel,
                 http=client,
                 watch=progress,
@@ -335,8 +336,8 @@ class Conversion:
                 fetch=lambda base: fetch(base, http=client, progress=progress),
                 memory_bytes=self._machine.limit_bytes,
             )
-        for warning in () if self._quiet else progress.warnings[:_MOST_WARNINGS]:
-            for line in wrapped(safe(warning), lead="the toolkit warns: "):
+        for warning in () if self._quiet else progress.warnings:
+            for line in wrapped(safe(warning), lead="warning: "):
                 say(line)
         try:
             note_conversion(catalog, made)
@@ -345,12 +346,9 @@ class Conversion:
         return made, False
 
 
-_MOST_WARNINGS = 5
-
-
 def emit_plan(conversion: Conversion) -> None:
     """Write the plan as the answer."""
-    for line in conversion.lines():
+    for line in conversion.lines(with_sources=True):
         emit(line)
 
 

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
+from contextlib import suppress
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
 from rkfetch.registry.errors import ConversionUnavailableError, RkfetchError, UsageError
+from rkfetch.registry.model import CONVERTED, LOCAL
 
 from . import options
 from .answers import question_json
 from .conversion import Conversion, How, can_ask, command_line, emit_plan, says_yes
 from .opening import open_catalog, open_network
-from .output import emit, emit_json, human_bytes, safe, say
+from .output import emit, emit_json, human_bytes, safe, say, wrapped
 from .question import Question, asks  # noqa: TC001 - asks evaluates the annotations
 
 if TYPE_CHECKING:
@@ -191,6 +193,8 @@ def convert_command(
     network = open_network(offline=question.offline, patient=True)
     with open_catalog(quiet=silent) as catalog, network as http:
         conversion.prepare(catalog, http)
+        if not silent:
+            _mention_what_is_published(question, catalog)
         if dry_run:
             _answer_with_plan(conversion, as_json=question.as_json)
             return
@@ -206,6 +210,17 @@ def convert_command(
         conversion.require_consent_to_code()
         made, was_here = conversion.carry_out(catalog, http)
     _conclude(conversion, question, made, output=output, was_here=was_here, quiet=silent)
+
+
+def _mention_what_is_published(question: Question, catalog: Catalog) -> None:
+    """Save somebody half an hour, if what they want can be downloaded."""
+    with suppress(RkfetchError):
+        answer = replace(question, offline=True).answer(catalog, None)
+        published = answer.choice.artifact if answer.choice is not None else None
+        if published is not None and published.source not in {LOCAL, CONVERTED}:
+            note = f"a build that fits is published, in {safe(published.repo)}"
+            for line in wrapped(f"{note}: `rkfetch {safe(question.model)}`", lead="note: "):
+                say(line)
 
 
 def convert_instead(

@@ -7,7 +7,15 @@ import time
 from typing import TYPE_CHECKING
 
 from .output import human_bytes, safe, say, talks_to_terminal, while_somebody_listens, width
-from .progress import JsonLines, LogLines, Silent, TerminalBar, duration
+from .progress import (
+    JsonLines,
+    LogLines,
+    ReadingBar,
+    ReadingLines,
+    Silent,
+    TerminalBar,
+    duration,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -16,6 +24,7 @@ if TYPE_CHECKING:
 
 _LOG_EVERY_S = 30.0
 _DRAW_EVERY_S = 0.1
+_VERIFYING = "  verifying"
 _STEPS = {
     "import": "loading the toolkit",
     "load": "loading the base model",
@@ -37,10 +46,12 @@ class Watching(Silent):
         """Do nothing."""
 
     def event(self, event: Event) -> None:
-        """Keep warnings, each once."""
-        if event.kind == "log" and event.values.get("level") == "warning":
-            text = str(event.values.get("text", ""))
-            if text not in self.warnings:
+        """Keep the warnings that mean something to the user, each once."""
+        if event.kind == "log":
+            from rkfetch.registry.convert.failures import warning_of
+
+            text = warning_of(str(event.values.get("text", "")))
+            if text is not None and text not in self.warnings:
                 self.warnings.append(text)
 
 
@@ -51,13 +62,19 @@ class WatchingLines(Watching):
         super().__init__()
         self._clock = clock
         self._bytes: LogLines | None = None
+        self._reads = False
         self._said_at = clock()
         self._at = ""
 
     # --- what is downloaded or read -------------------------------------------------------------
 
     def _new_bytes(self) -> LogLines:
-        return LogLines(self._clock)
+        return ReadingLines(_VERIFYING, self._clock) if self._reads else LogLines(self._clock)
+
+    def phase(self, name: str) -> None:
+        """Note whether bytes are downloaded, or read again."""
+        self.close()
+        self._reads = name == "verify"
 
     def started(self, total: int | None, resumed_from: int) -> None:
         """Say what comes."""
@@ -118,7 +135,7 @@ class WatchingTerminal(WatchingLines):
         self._drawn = False
 
     def _new_bytes(self) -> LogLines:
-        return TerminalBar()
+        return ReadingBar(_VERIFYING) if self._reads else TerminalBar()
 
     def step(self, text: str) -> None:
         """Write above the line."""

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Protocol
 from .compat import Level, Reason, runtime_risks
 from .judge import judge
 from .memory import Fit, estimate, fit, for_context
-from .model import Availability, Confidence, Origin, Platform
+from .model import CONVERTED, LOCAL, Availability, Confidence, Origin, Platform
 from .sightings import Outcome, decisive
 
 if TYPE_CHECKING:
@@ -279,7 +279,8 @@ def _rank(candidate: Candidate, target: Target) -> tuple[object, ...]:
         strength(artifact),
         family,
         -(artifact.context or 0),
-        not artifact.is_local,  # as good, and nothing has to be downloaded
+        # As good, and nothing has to be downloaded.
+        artifact.source not in {LOCAL, CONVERTED},
         not artifact.curated,
         quant.group if quant else 0,
         tuple(-ord(c) for c in updated) or (0,),

@@ -6,10 +6,8 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .container import ContainerEnvironment
 from .machine import room
 from .preflight import check
-from .venv_environment import VenvEnvironment
 from .wheels import have_wheel
 
 if TYPE_CHECKING:
@@ -31,11 +29,11 @@ def preflight(
 
 
 def environment_for(
-    plan: Plan, chosen: Chosen, *, folder: Path, wheel: WheelFile | None, http: Http, watch: Watch
+    plan: Plan, chosen: Chosen, *, home: Path, wheel: WheelFile | None, http: Http, watch: Watch
 ) -> Environment:
     """Return the environment that was chosen, with the toolkit's wheel at hand.
 
-    ``folder`` keeps wheels and virtual environments; ``wheel`` is one that the user brought.
+    Below ``home`` wheels and virtual environments are kept; ``wheel`` is one that the user brought.
 
     Raises:
         NetworkError, OfflineError, IntegrityError: as `wheels.have_wheel`.
@@ -44,16 +42,20 @@ def environment_for(
     if wheel is None:
         listed = plan.toolkit.wheel(python)
         assert listed is not None  # the Python was chosen among those that it has wheels for
-        wheel = have_wheel(listed, folder / "wheels", http=http, watch=watch)
+        wheel = have_wheel(listed, home / "convert" / "wheels", http=http, watch=watch)
     if chosen.engine is not None:
+        from .container import ContainerEnvironment
+
         return ContainerEnvironment(
             engine=chosen.engine, wheel=wheel, toolkit=plan.toolkit, device=plan.device
         )
+    from .venv_environment import VenvEnvironment
+
     assert chosen.python is not None  # one of the two was chosen
     return VenvEnvironment(
-        home=folder,
+        home,
         wheel=wheel,
-        python=chosen.python,
+        python=chosen.python.path,
         toolkit=plan.toolkit,
         device=plan.device,
     )

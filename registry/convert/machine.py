@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import platform as host
 import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -45,28 +44,24 @@ class Machine:
         return None if self.memory_bytes is None else self.memory_bytes + self.swap_bytes
 
 
-def look(sysroot: Path = Path("/")) -> Machine:
-    """Look at this machine, or at the one whose root file system lies below ``sysroot``.
-
-    Raises:
-        UsageError: ``sysroot`` is no folder.
-    """
-    board = detect(sysroot)
-    tree = Sysroot(root=sysroot)
+def look() -> Machine:
+    """Look at this machine. A board whose file system lies in a folder is no machine to run on."""
+    board = detect()
+    tree = Sysroot(root=Path("/"))
     available, swap = _memory(tree.read("/proc/meminfo").text or "")
     if board.memory_limit_bytes is not None:
         available = min(available or board.memory_limit_bytes, board.memory_limit_bytes)
         swap = 0
     return Machine(
-        system=host.system(),
-        architecture=board.machine or os.uname().machine,
+        system=os.uname().sysname,
+        architecture=os.uname().machine,
         board=(board.model or board.platform_name) if board.on_board else None,
         memory_bytes=available,
         swap_bytes=swap,
-        has_gpu=tree.is_live and shutil.which("nvidia-smi") is not None,
+        has_gpu=shutil.which("nvidia-smi") is not None,
         is_musl=any(True for _ in tree.glob("/lib/ld-musl-*")),
-        engines=tuple(engines()) if tree.is_live else (),
-        pythons=tuple(pythons()) if tree.is_live else (),
+        engines=tuple(engines()),
+        pythons=tuple(pythons()),
     )
 
 

@@ -23,8 +23,10 @@ from rkfetch.registry.model import CONVERTED, Origin
 from rkfetch.registry.record import Record, attributes_of
 from rkfetch.registry.rkllm_read import read_file
 
-from .failures import why_it_failed
+from .architectures import supported_since
+from .failures import Context, failure_of
 from .job import OUTPUT_NAME
+from .toolkits import TOOLKITS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -87,7 +89,7 @@ def convert(
             watch.step("converting")
             outcome = environment.run(plan.job(base.path, work), watch, memory_bytes=memory_bytes)
             output = work / OUTPUT_NAME
-            _require_success(plan, outcome, output)
+            _require_success(plan, outcome, output, memory_bytes)
             made = {
                 "base": _base(plan),
                 **plan.parameters,
@@ -136,16 +138,30 @@ def _key(plan: Plan) -> str:
     return hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()
 
 
-def _require_success(plan: Plan, outcome: Outcome, output: Path) -> None:
+def _require_success(plan: Plan, outcome: Outcome, output: Path, memory_bytes: int | None) -> None:
     succeeded = outcome.last is not None and outcome.last.kind == "result"
     if not succeeded or outcome.status != 0:
-        raise why_it_failed(outcome, plan)
+        raise failure_of(outcome, _context(plan, memory_bytes))
     if not output.is_file():
         raise ConversionError(
             "the toolkit said that it succeeded, and left no file",
             cause=list(outcome.tail[-3:]),
             hint="run it again with --debug, and report what is printed",
         )
+
+
+def _context(plan: Plan, memory_bytes: int | None) -> Context:
+    since = supported_since(plan.base.architecture) if plan.base.architecture else None
+    knowing = [t.version for t in TOOLKITS if since is not None and t.version >= since]
+    return Context(
+        model=plan.base.words,
+        toolkit=plan.toolkit.version,
+        platform=plan.target.platform.value,
+        dtype=str(plan.quant),
+        load_type=plan.dtype,
+        knowing=tuple(knowing),
+        memory_bytes=memory_bytes,
+    )
 
 
 def _taken_in(
