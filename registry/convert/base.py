@@ -72,6 +72,8 @@ class BaseModel:
     """None for one of this machine."""
     revision: str | None = None
     """The commit (40 hex) on the Hub."""
+    ref: str | None = None
+    """The branch or tag that it was found at, unless the commit itself was asked for."""
     path: Path | None = None
     """The folder or ``.gguf`` file on this machine; None until it is fetched."""
     architecture: str | None = None

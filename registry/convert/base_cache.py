@@ -20,6 +20,7 @@ from rkfetch.registry.durable import (
     make_directory,
     require_space,
     sync_directory,
+    write_durably,
 )
 from rkfetch.registry.endpoints import hub_cache
 from rkfetch.registry.errors import DiskSpaceError, OfflineError
@@ -53,7 +54,7 @@ _ROOM += "same command again"
 
 def folder_of(hub_id: str) -> Path:
     """Return the folder of the cache that a model has, or would have."""
-    return hub_cache() / f"models--{hub_id.replace('/', '--')}"
+    return hub_cache().absolute() / f"models--{hub_id.replace('/', '--')}"
 
 
 def find(hub_id: str, revision: str | None = None) -> BaseModel | None:
@@ -64,23 +65,41 @@ def find(hub_id: str, revision: str | None = None) -> BaseModel | None:
     Raises:
         As `base_folder.look_at`: it is there in parts, or is none that can be converted.
     """
-    folder, commit = folder_of(hub_id), revision or "main"
-    if not _COMMIT.fullmatch(commit):
-        if any(part in {"", ".", ".."} for part in commit.split("/")):
-            return None
-        try:
-            commit = (folder / "refs" / commit).read_text(encoding="ascii").strip()
-        except (OSError, ValueError):
-            return None
-    place = folder / "snapshots" / commit
-    if not _COMMIT.fullmatch(commit) or not place.is_dir():
+    folder, ref = folder_of(hub_id), revision or "main"
+    commit = ref if _COMMIT.fullmatch(ref) else _commit_of(folder, ref)
+    if commit is None or not (folder / "snapshots" / commit).is_dir():
         return None
+    place = folder / "snapshots" / commit
     base, names = base_folder.look_at_folder(place)
-    base = replace(base, name=hub_id.rpartition("/")[2], hub_id=hub_id, revision=commit)
+    base = replace(
+        base,
+        name=hub_id.rpartition("/")[2],
+        hub_id=hub_id,
+        revision=commit,
+        ref=None if ref == commit else ref,
+    )
     listing = [_as_kept(place, name) for name in names]
     if None in listing:
         return base  # the cache is where there are no links: nothing tells what it should be
     return replace(base, path=None, listing=tuple(file for file in listing if file is not None))
+
+
+def _commit_of(folder: Path, ref: str) -> str | None:
+    """Return the commit that a branch or tag was at when it was fetched last."""
+    place = _place_of(folder, ref)
+    if place is None:
+        return None
+    try:
+        commit = place.read_text(encoding="ascii").strip()
+    except (OSError, ValueError):
+        return None
+    return commit if _COMMIT.fullmatch(commit) else None
+
+
+def _place_of(folder: Path, ref: str) -> Path | None:
+    """Return where the cache notes the commit of a branch or tag; None if no such can be."""
+    is_sound = all(part.strip(".") and part.isprintable() for part in ref.split("/"))
+    return folder / "refs" / ref if is_sound else None
 
 
 def _as_kept(place: Path, name: str) -> ModelFile | None:
@@ -188,6 +207,17 @@ class _Fetch:
                 with disk_errors(link):
                     _link(blob, link)
             self._progress.done(file.size_bytes)
+        self._note_ref()
+
+    def _note_ref(self) -> None:
+        """Note, as huggingface_hub does, what to take for a branch when there is no network."""
+        ref, commit = self._base.ref, str(self._base.revision)
+        place = _place_of(self._folder, ref) if ref is not None else None
+        if ref is None or place is None or _commit_of(self._folder, ref) == commit:
+            return
+        make_directory(place.parent)
+        with disk_errors(place):
+            write_durably(place, commit.encode())
 
     def _to_come(self, file: ModelFile) -> int:
         """Return how many bytes a file will still take: blocks of a partial are taken already."""

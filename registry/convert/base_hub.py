@@ -79,6 +79,7 @@ def look_up(
         name=hub_id.rpartition("/")[2],
         hub_id=hub_id,
         revision=commit,
+        ref=None if revision == commit else revision or "main",
         licence=_licence(info),
         gated=info.get("gated") not in {None, False},
     )

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
-import os
-import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -56,6 +56,21 @@ tf_model.h5.index.json pytorch_model.bin.index.json adapter_config.json
 """
 """Of other frameworks, for people, or for training."""
 
+CHILD = """
+import sys
+from rkfetch.registry.convert import base_cache
+from rkfetch.registry.convert.base_hub import look_up
+from rkfetch.registry.http import Http
+from rkfetch.registry.progress import NoProgress
+
+class Loud(NoProgress):
+    def waiting(self, reason, seconds):
+        print(reason, file=sys.stderr, flush=True)
+
+with Http() as http:
+    print(base_cache.fetch(look_up("{repo}", http=http), http=http, progress=Loud()).path)
+"""
+
 
 @pytest.fixture
 def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
@@ -97,6 +112,18 @@ def kept() -> set[str]:
         for path in hub_cache().rglob("*")
         if path.is_file() and not path.name.endswith((".lock", "CACHEDIR.TAG"))
     }
+
+
+@contextlib.contextmanager
+def running() -> Iterator[subprocess.Popen[str]]:
+    """Fetch in a process of its own, which does not outlive the block."""
+    child = [sys.executable, "-c", CHILD.format(repo=REPO)]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(child, stdout=pipe, stderr=pipe, text=True) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
 
 
 class TestLookUp:
@@ -185,7 +212,9 @@ class TestLookUp:
         repo.branch("next/step")
         base = look_up(REPO, "next/step", http=http)
         repo.add_file("config.json", b'{"architectures": ["Other"]}', lfs=False)
-        assert look_up(REPO, base.revision, http=http) == base
+        assert (base.ref, look_up(REPO, http=http).ref) == ("next/step", "main")
+        hub.forget()
+        assert look_up(REPO, base.revision, http=http) == replace(base, ref=None)
         fetched = base_cache.fetch(base, http=http)
         assert fetched.path is not None
         assert b"Qwen2ForCausalLM" in (fetched.path / "config.json").read_bytes()
@@ -368,6 +397,12 @@ class TestFetch:
         with pytest.raises(KeyboardInterrupt):
             fetched(http, progress=Watcher(interrupt_at=4 << 20))
         hub.heal()
+        hub.stop_accepting("cdn")
+        watcher = Watcher()
+        with pytest.raises(NetworkError):
+            fetched(http, progress=watcher)
+        assert watcher.received > 2 << 20
+        hub.start_accepting()
         hub.forget()
         watcher = Watcher()
         base = fetched(http, progress=watcher)
@@ -380,10 +415,9 @@ class TestFetch:
     def test_a_process_that_was_killed_is_gone_on_with(self, hub: Hub, http: Http) -> None:
         serve(hub, files := tiny_model(pad_bytes=20 << 20))
         hold = hub.hold(WEIGHTS, 12 << 20)
-        child = _CHILD.format(repo=REPO)
-        with subprocess.Popen([sys.executable, "-c", child], env=dict(os.environ)) as process:
+        with running() as process:
             assert hold.reached.wait(60)
-            process.send_signal(signal.SIGKILL)
+            process.kill()
         hub.heal()
         hub.forget()
         base = fetched(http)
@@ -393,15 +427,14 @@ class TestFetch:
 
     def test_two_processes_download_it_once(self, hub: Hub) -> None:
         serve(hub, files := tiny_model(pad_bytes=20 << 20))
-        child = [sys.executable, "-c", _CHILD.format(repo=REPO)]
         hold = hub.hold(WEIGHTS, 1 << 20)
-        first = subprocess.Popen(child, stdout=subprocess.PIPE, text=True)
-        assert hold.reached.wait(60)
-        second = subprocess.Popen(child, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-        assert second.stderr is not None
-        assert "another process fetches model.safetensors" in second.stderr.readline()
-        hold.released.set()
-        said = [process.communicate(timeout=60)[0] for process in (first, second)]
+        with running() as first:
+            assert hold.reached.wait(60)
+            with running() as second:
+                assert second.stderr is not None
+                assert "another process fetches model.safetensors" in second.stderr.readline()
+                hold.released.set()
+                said = [process.communicate(timeout=60)[0] for process in (first, second)]
         assert (first.returncode, second.returncode) == (0, 0)
         assert said[0] == said[1]
         # What is held up may be asked for once more, on another connection.
@@ -488,7 +521,20 @@ class TestOffline:
         assert (base.code, base.name) == (online.code, online.name)
         assert set(base.listing) == set(online.listing)
         assert base_cache.fetch(base, http=nothing).path == place
-        assert base_cache.find(REPO, online.revision) == base
+        assert base_cache.find(REPO, online.revision) == replace(base, ref=None)
+        assert hub.requests == []
+
+    @pytest.mark.parametrize("ref", [None, "next/step"])
+    def test_what_was_fetched_by_the_name_of_a_branch_is_found_by_it(
+        self, hub: Hub, nothing: Http, ref: str | None
+    ) -> None:
+        serve(hub, tiny_model()).branch("next/step")
+        with quick_http(offline=False) as http:
+            online = fetched(http, ref)
+        hub.forget()
+        offline = base_cache.fetch(look_up(REPO, ref, http=nothing), http=nothing)
+        assert (offline.path, offline.revision) == (online.path, online.revision)
+        assert by_the_real_client(hub, revision=ref, local_files_only=True) == online.path
         assert hub.requests == []
 
     def test_what_is_not_is_said(self, hub: Hub, nothing: Http) -> None:
@@ -496,7 +542,7 @@ class TestOffline:
         with pytest.raises(OfflineError, match="not in huggingface_hub's cache") as caught:
             look_up(REPO, http=nothing)
         assert f"hf download {REPO}" in str(caught.value.hint)
-        for revision in ("../..", "", "x/../y", "0" * 40):
+        for revision in ("../..", "/etc/passwd", "x/../y", "x\n", "0" * 40):
             with pytest.raises(OfflineError):
                 look_up(REPO, revision, http=nothing)
 
@@ -513,19 +559,3 @@ class TestOffline:
         base = look_up(REPO, http=nothing)
         with pytest.raises(OfflineError, match="not all in huggingface_hub's cache"):
             base_cache.fetch(base, http=nothing)
-
-
-_CHILD = """
-import sys
-from rkfetch.registry.convert import base_cache
-from rkfetch.registry.convert.base_hub import look_up
-from rkfetch.registry.http import Http
-from rkfetch.registry.progress import NoProgress
-
-class Loud(NoProgress):
-    def waiting(self, reason, seconds):
-        print(reason, file=sys.stderr, flush=True)
-
-with Http() as http:
-    print(base_cache.fetch(look_up("{repo}", http=http), http=http, progress=Loud()).path)
-"""

@@ -16,6 +16,7 @@ from huggingface_hub.errors import (
 )
 from huggingface_hub.hf_api import RepoFile, RepoFolder
 
+from convert.models import safetensors_bytes
 from hub.server import Hub
 
 if TYPE_CHECKING:
@@ -112,6 +113,18 @@ def test_info_tells_sizes_and_digests(hub: Hub, api: HfApi) -> None:
     assert listed.lfs is not None
     assert listed.lfs["sha256"] == file.sha256
     assert api.model_info("Ann/m").siblings[-1].size is None  # type: ignore[index]
+    assert info.safetensors is None
+
+
+def test_info_tells_how_many_numbers_safetensors_hold(hub: Hub, api: HfApi) -> None:
+    weights = {"a": ("BF16", (4, 8)), "b": ("F32", (3,))}
+    repo = hub.add_repo("Ann/m")
+    repo.add_file("model-1.safetensors", safetensors_bytes(weights))
+    repo.add_file("model-2.safetensors", safetensors_bytes({"c": ("BF16", (2,))}))
+    repo.add_file("broken.safetensors", b"\2\0\0\0\0\0\0\0no")
+    told = api.model_info("Ann/m").safetensors
+    assert told is not None
+    assert (told.parameters, told.total) == ({"BF16": 34, "F32": 3}, 37)
 
 
 def test_tree_and_paths(hub: Hub, api: HfApi) -> None:

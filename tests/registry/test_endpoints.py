@@ -6,6 +6,8 @@ import contextlib
 import functools
 import hashlib
 import http.server
+import subprocess
+import sys
 import threading
 from typing import TYPE_CHECKING, Any
 
@@ -347,3 +349,25 @@ class TestNames:
             assert client.has_token_for(f"{first.endpoint}/x")
             assert client.has_token_for(f"{second.endpoint}/x")
             assert not client.has_token_for("https://mirror.example/x")
+
+
+@pytest.mark.parametrize(
+    "variables",
+    [
+        {},
+        {"HF_HOME": "~/elsewhere"},
+        {"XDG_CACHE_HOME": "/var/cache"},
+        {"HF_HOME": "/data/hf", "HUGGINGFACE_HUB_CACHE": "$HOME/old"},
+        {"HF_HUB_CACHE": "relative", "HF_HOME": "/data/hf", "HUGGINGFACE_HUB_CACHE": "/old"},
+    ],
+)
+def test_the_cache_is_where_huggingface_hub_has_it(
+    monkeypatch: pytest.MonkeyPatch, variables: dict[str, str]
+) -> None:
+    for name in ("HF_HOME", "HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    asked = "import huggingface_hub.constants as c; print(c.HF_HUB_CACHE)"
+    said = subprocess.run([sys.executable, "-c", asked], capture_output=True, text=True, check=True)
+    assert str(endpoints.hub_cache()) == said.stdout.strip()
