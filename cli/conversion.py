@@ -300,8 +300,8 @@ class Conversion:
 
     # --- carrying it out ------------------------------------------------------------------------
 
-    def carry_out(self, catalog: Catalog, http: Http | None) -> tuple[Converted, bool]:
-        """Convert, or find what was converted so before; tells whether it was here already.
+    def carry_out(self, catalog: Catalog, http: Http | None) -> Converted:
+        """Convert, or find what was converted so before.
 
         Raises:
             RkfetchError: as `convert.run.convert`.
@@ -309,14 +309,11 @@ class Conversion:
         from rkfetch.catalog.conversions import note_conversion
         from rkfetch.registry.convert.base_cache import fetch
         from rkfetch.registry.convert.here import environment_for
-        from rkfetch.registry.convert.run import convert, find
+        from rkfetch.registry.convert.run import convert
         from rkfetch.registry.store import Store, home
 
         assert self.chosen is not None  # `check` has chosen
         store = Store(home())
-        here = find(self.plan, store)
-        if here is not None:
-            return here, True
         progress = self._progress
         with closing(progress), _network(http) as client:
             environment = environment_for(
@@ -343,7 +340,7 @@ class Conversion:
             note_conversion(catalog, made)
         except RkfetchError as error:
             say(f"warning: the catalog does not know it: {safe(error.message)}")
-        return made, False
+        return made
 
 
 def emit_plan(conversion: Conversion) -> None:

@@ -208,8 +208,8 @@ def convert_command(
         if not (yes or silent) and can_ask() and not says_yes("Convert it now?"):
             raise UsageError("nobody agreed to convert it", hint="--yes asks nothing")
         conversion.require_consent_to_code()
-        made, was_here = conversion.carry_out(catalog, http)
-    _conclude(conversion, question, made, output=output, was_here=was_here, quiet=silent)
+        made = conversion.carry_out(catalog, http)
+    _conclude(conversion, question, made, output=output, quiet=silent)
 
 
 def _mention_what_is_published(question: Question, catalog: Catalog) -> None:
@@ -269,8 +269,8 @@ def convert_instead(
     if when == "auto" and not says_yes("Convert it now?"):
         raise nothing_fits
     conversion.require_consent_to_code()
-    made, was_here = conversion.carry_out(catalog, http)
-    _conclude(conversion, question, made, output=output, was_here=was_here, quiet=silent)
+    made = conversion.carry_out(catalog, http)
+    _conclude(conversion, question, made, output=output, quiet=silent)
 
 
 def _refuse_unasked(conversion: Conversion, command: str) -> NoReturn:
@@ -310,7 +310,6 @@ def _conclude(
     made: Converted,
     *,
     output: str | None,
-    was_here: bool,
     quiet: bool,
 ) -> None:
     """Print where the file is."""
@@ -321,7 +320,7 @@ def _conclude(
 
         path = Store(home()).place(made.installed, Path(output))
     if not quiet:
-        done = "already here" if was_here else "converted"
+        done = "already here" if made.was_here else "converted"
         say(f"{done} and verified, {human_bytes(record.size_bytes)}")
     if not question.as_json:
         emit(str(path))
@@ -330,7 +329,7 @@ def _conclude(
         {
             **question_json(question.model, conversion.plan.target),
             "model": record.model,
-            "action": "present" if was_here else "converted",
+            "action": "present" if made.was_here else "converted",
             "path": str(path),
             "artifact": {
                 "source": record.source,

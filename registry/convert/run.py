@@ -50,6 +50,8 @@ class Converted:
     """What its header says."""
     made: Mapping[str, Any]
     """How it was made: what its record keeps as ``made``."""
+    was_here: bool = False
+    """It had been made by the same plan before."""
 
 
 def convert(
@@ -66,20 +68,24 @@ def convert(
 
     ``fetch`` brings the base model here (it is asked after the environment stands, because a
     toolkit that cannot be installed should cost nobody gigabytes). ``memory_bytes`` is the most
-    that the toolkit may use. Two that want the same file make it once after the other; a second
-    one finds it by `find`.
+    that the toolkit may use. Of two that want the same file at once the second finds the
+    first one's.
 
     Raises:
         ConversionError: the toolkit failed, or made something else than was planned.
         DiskSpaceError, NetworkError, IntegrityError, AuthenticationError: as `Environment.prepare`
             and ``fetch``.
     """
+    if (here := _find(plan, store)) is not None:
+        return here
     begun = dt.datetime.now(tz=dt.timezone.utc)
     environment.prepare(watch)
     base = fetch(plan.base)
     assert base.path is not None  # that is what fetching is
     key = _key(plan)
     with store.writing(key, waiting=progress.waiting):
+        if (here := _find(plan, store)) is not None:
+            return here  # somebody else made it meanwhile
         work = work_folder(store, key)
         _remove(work)
         with disk_errors(store.partials):
@@ -91,8 +97,7 @@ def convert(
             output = work / OUTPUT_NAME
             _require_success(plan, outcome, output, memory_bytes)
             made = {
-                "base": _base(plan),
-                **plan.parameters,
+                **_identity(plan),
                 "environment": {"name": environment.name, **environment.digests()},
                 "started": begun.isoformat(timespec="seconds"),
                 "seconds": round(time.monotonic() - started),
@@ -103,28 +108,42 @@ def convert(
             _remove(work)
 
 
-def find(plan: Plan, store: Store) -> Converted | None:
+def _find(plan: Plan, store: Store) -> Converted | None:
     """Return the file that was made by the same plan before, if it is in the store and sound."""
+    identity = _identity(plan)
     for item in store.installed():
         made = item.record.made
-        if made is None or made.get("base") != _base(plan):
-            continue
-        if any(made.get(name) != value for name, value in plan.parameters.items()):
+        if made is None or any(made.get(name) != value for name, value in identity.items()):
             continue
         sound = store.find(item.record.sha256)
         if sound is not None:
-            return Converted(installed=sound, facts=read_file(sound.path), made=made)
+            return Converted(installed=sound, facts=read_file(sound.path), made=made, was_here=True)
     return None
 
 
-def _base(plan: Plan) -> dict[str, Any]:
+def _identity(plan: Plan) -> dict[str, Any]:
+    """Return what two conversions have in common that give the same file."""
     base = plan.base
+    is_local = base.hub_id is None and base.path is not None
     return {
-        "model": base.hub_id or base.name,
-        "revision": base.revision,
-        "path": str(base.path) if base.hub_id is None else None,
-        "architecture": base.architecture,
+        "base": {
+            "model": base.hub_id or base.name,
+            "revision": base.revision,
+            "path": str(base.path) if is_local else None,
+            "state": _state(base.path) if is_local and base.path is not None else None,
+            "architecture": base.architecture,
+        },
+        **plan.parameters,
     }
+
+
+def _state(path: Path) -> str:
+    """Return a digest that changes when somebody writes to a file or folder."""
+    with disk_errors(path):
+        files = [path] if path.is_file() else sorted(p for p in path.rglob("*") if p.is_file())
+        stats = [(str(file.relative_to(path)), file.stat()) for file in files]
+    said = [(name, status.st_size, status.st_mtime_ns) for name, status in stats]
+    return hashlib.sha256(json.dumps(said).encode()).hexdigest()
 
 
 def work_folder(store: Store, key: str) -> Path:
@@ -133,9 +152,7 @@ def work_folder(store: Store, key: str) -> Path:
 
 
 def _key(plan: Plan) -> str:
-    base = plan.base
-    about = [base.hub_id, base.revision, str(base.path), plan.parameters]
-    return hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()
+    return hashlib.sha256(json.dumps(_identity(plan), sort_keys=True).encode()).hexdigest()
 
 
 def _require_success(plan: Plan, outcome: Outcome, output: Path, memory_bytes: int | None) -> None:
@@ -209,6 +226,8 @@ def contradiction(plan: Plan, facts: RkllmFacts) -> str | None:
     complaint = no_model(facts)
     if complaint is not None:
         return complaint
+    if facts.complete is not True:
+        return "; ".join(facts.problems) or "nothing at its end tells that it is whole"
     pairs = (
         ("SoC", plan.target.platform, facts.platform),
         ("toolkit", plan.toolkit.version, facts.toolkit),

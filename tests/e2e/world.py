@@ -58,6 +58,19 @@ class World:
             "RKFETCH_SYSROOT": str(folder / "no-board"),
         }
 
+    def run_under(self, *before: str) -> Run:
+        """Run the installed command through another one: a program and its argument come first."""
+        done = subprocess.run(
+            [*before[:2], str(RKFETCH), *before[2:]],
+            env=self.env,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+        return Run(done.returncode, done.stdout, done.stderr)
+
     def start(self, *args: str, **env: str) -> subprocess.Popen[str]:
         """Start the installed command without a terminal."""
         return subprocess.Popen(
