@@ -13,7 +13,7 @@ from rkfetch.catalog.models import exactly
 from . import options  # noqa: TC001 - typer reads the annotations
 from .answers import source_prefix
 from .opening import open_catalog
-from .output import emit, emit_json, paint, safe, say, wrapped
+from .output import emit, emit_json, paint, safe, say, say_wrapped
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -68,11 +68,10 @@ def conflicts_command(
         emit(line)
     if not found:
         among = " of " + safe(repo or uploader or "") if repo or uploader else ""
-        for line in wrapped(
+        say_wrapped(
             f"no conflict{among}: no label is contradicted by a header that was read ({probed} "
             "were), and no labels disagree"
-        ):
-            say(line)
+        )
 
 
 def _address(conflict: Conflict) -> str:

@@ -19,7 +19,7 @@ from . import options
 from .answers import answer_json, choice_lines, explain_lines, target_words
 from .conversion import can_ask, says_yes
 from .opening import open_catalog, open_network
-from .output import emit, emit_json, human_bytes, safe, say, wrapped
+from .output import emit, emit_json, human_bytes, safe, say, say_wrapped
 from .question import Question, asks  # noqa: TC001 - asks evaluates the annotations
 
 if TYPE_CHECKING:
@@ -221,8 +221,7 @@ def _costs(metered: str, progress: Silent | None) -> Costs:
             return False
         progress.close()
         much = "nobody knows how much" if size_bytes is None else human_bytes(size_bytes)
-        for line in wrapped(f"this link is metered ({who}), and {much} would come over it"):
-            say(line)
+        say_wrapped(f"this link is metered ({who}), and {much} would come over it")
         return says_yes("Fetch it all the same?")
 
     return Costs(metered=metered, agree=agree)
@@ -289,8 +288,7 @@ def _announce(answer: Answer) -> None:
     from rkfetch.registry.refuse import passed_over
 
     for avoided in passed_over(answer.resolution):
-        for line in wrapped(avoided, lead="  passed over: "):
-            say(line)
+        say_wrapped(avoided, lead="  passed over: ")
     _warn_of_what_was_allowed(answer)
 
 
@@ -298,8 +296,7 @@ def _warn_of_what_was_allowed(answer: Answer) -> None:
     choice = answer.choice
     if answer.target.runtime is None:
         unknown = "the board's runtime version is not known, so nothing promises that this loads"
-        for line in wrapped(f"{unknown}; say --runtime X.Y.Z", lead="warning: "):
-            say(line)
+        say_wrapped(f"{unknown}; say --runtime X.Y.Z", lead="warning: ")
     elif choice is not None and choice.verdict.level is Level.RISKY:
         say("warning: this pair was seen to misbehave (it is taken all the same)")
     elif choice is not None and choice.verdict.level is Level.UNKNOWN:
@@ -386,7 +383,6 @@ def _say_what_next(answer: Answer) -> None:
     try:
         answer.require()
     except RkfetchError as error:
-        for line in wrapped(error.hint or "", lead="hint: "):
-            say(line)
+        say_wrapped(error.hint or "", lead="hint: ")
     else:
         say(f"To get it: rkfetch {safe(answer.reference.text)} (with the same options)")

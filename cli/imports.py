@@ -13,7 +13,7 @@ from rkfetch.registry.errors import IntegrityError, RkfetchError, UsageError
 
 from . import options  # noqa: TC001 - typer reads the annotations
 from .opening import open_catalog
-from .output import emit, emit_json, error_json, human_bytes, safe, say, wrapped
+from .output import emit, emit_json, error_json, human_bytes, safe, say, say_wrapped
 from .store import installed_json, open_store
 
 if TYPE_CHECKING:
@@ -174,8 +174,7 @@ class _Task:
         if not self._silent:
             say(_words(imported, recognised_by))
         for note in () if self._as_json else notes:
-            for line in wrapped(f"{imported.source.name}: {note}", lead="warning: "):
-                say(line)
+            say_wrapped(f"{imported.source.name}: {note}", lead="warning: ")
         if not self._as_json:
             emit(str(imported.installed.path))
 

@@ -82,12 +82,11 @@ def _say_what_is_not_understood(args: Sequence[str]) -> None:
     """Name what stands in ``config.toml`` for a newer rkfetch, or by mistake."""
     from rkfetch.registry.settings import unknown_keys
 
-    from .output import say, wrapped
+    from .output import say_wrapped
 
     if {"--json", "--quiet", "-q"}.isdisjoint(args) and args[:1] != ["doctor"]:
         for sentence in unknown_keys():
-            for line in wrapped(sentence, lead="note: "):
-                say(line)
+            say_wrapped(sentence, lead="note: ")
 
 
 def _stopped(stop: SystemExit, args: Sequence[str]) -> int:

@@ -15,7 +15,7 @@ from .answers import (
     target_words,
 )
 from .opening import open_catalog
-from .output import emit, emit_json, paint, safe, say, wrapped
+from .output import emit, emit_json, paint, safe, say, say_wrapped, wrapped
 from .store import (
     SomeNamesArgument,  # noqa: TC001 - typer reads the annotations
     installed_json,
@@ -103,8 +103,7 @@ def _conclude(count: int, target: Target | None, as_of: str | None) -> None:
     say(f"compared for {board}, with the catalog of {as_of or 'an unknown day'}")
     if target is None:
         hint = "say --runtime X.Y.Z to have the files judged for a board, too"
-        for line in wrapped(hint, lead="hint: "):
-            say(line)
+        say_wrapped(hint, lead="hint: ")
 
 
 _COLOURS = {"unusable": "red", "replaced": "yellow", "better": "yellow", "gone": "yellow"}

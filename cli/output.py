@@ -103,16 +103,19 @@ def talks_to_terminal() -> bool:
     return sys.stderr is not None and sys.stderr.isatty()
 
 
+def say_wrapped(text: str, *, lead: str = "") -> None:
+    """Talk to the person in whole lines, as `wrapped` breaks them."""
+    for line in wrapped(text, lead=lead):
+        say(line)
+
+
 def say_error(error: RkfetchError) -> None:
     """Print an error in its three parts: what, why, what to do next."""
-    for line in wrapped(error.message, lead="error: "):
-        say(line)
+    say_wrapped(error.message, lead="error: ")
     for cause in error.cause:
-        for line in wrapped(cause, lead="  "):
-            say(line)
+        say_wrapped(cause, lead="  ")
     if error.hint:
-        for line in wrapped(error.hint, lead="hint: "):
-            say(line)
+        say_wrapped(error.hint, lead="hint: ")
 
 
 def width() -> int:
