@@ -159,13 +159,13 @@ _KNOWN: tuple[_Failure, ...] = (
         " of other engines do not count",
     ),
     _Failure(
-        says=r"HeaderTooLarge|invalid load key, 'v'",
+        says=r"HeaderTooLarge|invalid load key, 'v'|without having git-lfs installed",
         message="weights of {model} are only Git LFS pointers, or no safetensors at all",
         hint="run `git lfs pull` in the model's folder, or let rkfetch fetch it from the Hub",
     ),
     _Failure(
         says=r"while deserializing header|MetadataIncompleteBuffer|InvalidHeader|SafetensorError"
-        r"|PytorchStreamReader|file in archive is not in a subdirectory",
+        r"|PytorchStreamReader|Unable to load weights from",
         message="weights of {model} are cut off or broken",
         hint=_FETCH_AGAIN,
     ),
@@ -178,10 +178,17 @@ _KNOWN: tuple[_Failure, ...] = (
     ),
     _Failure(
         says=r"Can't load tokenizer for|Couldn't instantiate the backend tokenizer"
+        r"|expected str, bytes or os\.PathLike object, not NoneType"
         r"|Tokenizer class \w{1,60} does not exist",
         message="{model} has no tokenizer that the toolkit could read",
         hint="put the tokenizer's files beside config.json: tokenizer.json, tokenizer_config.json,"
         " and tokenizer.model or vocab.json with merges.txt",
+    ),
+    _Failure(
+        phase="load",
+        says=r"Trying to set a tensor of shape|size mismatch for|Cannot copy out of meta tensor",
+        message="the weights of {model} are not those that its config.json describes",
+        hint="fetch both anew, from the same repository and revision",
     ),
     _Failure(
         phase="load",
@@ -196,7 +203,8 @@ _KNOWN: tuple[_Failure, ...] = (
         hint='it has to be a JSON list of {{"input": "…", "target": "…"}}',
     ),
     _Failure(
-        says=r"bitsandbytes|autoawq|auto[-_]gptq|compressed[-_]tensors|\bhqq\b|\baqlm\b"
+        says=r"bitsandbytes|\b(?:auto)?awq\b|AWQ is only|auto[-_]gptq|named 'optimum'"
+        r"|compressed[-_]tensors|\bhqq\b|\baqlm\b"
         r"|Unknown quantization|quantization_config|quantized with|\bfp8\b|\bmxfp4\b",
         message="toolkit {toolkit} does not take the way in which {model} is quantised already",
         hint="convert the original model instead; of quantised ones it takes GPTQ (from 1.1.4 on:"

@@ -90,6 +90,36 @@ KNOWN = [
     ),
     (
         "load",
+        "Error: You seem to have cloned a repository without having git-lfs installed.!",
+        "weights of Qwen/Qwen3-0.6B are only Git LFS pointers, or no safetensors at all",
+    ),
+    (
+        "load",
+        "Error: Unable to load weights from pytorch checkpoint file for '/m/x' at '/m/x'.!",
+        "weights of Qwen/Qwen3-0.6B are cut off or broken",
+    ),
+    (
+        "load",
+        "Error: Trying to set a tensor of shape torch.Size([320, 128]) in, this look incorrect.!",
+        "the weights of Qwen/Qwen3-0.6B are not those that its config.json describes",
+    ),
+    (
+        "load",
+        "Error: expected str, bytes or os.PathLike object, not NoneType!",
+        "Qwen/Qwen3-0.6B has no tokenizer that the toolkit could read",
+    ),
+    (
+        "load",
+        "Error: No module named 'optimum'!",
+        "toolkit 1.2.0 does not take the way in which Qwen/Qwen3-0.6B is quantised already",
+    ),
+    (
+        "load",
+        "Error: AWQ is only available on GPU!",
+        "toolkit 1.2.0 does not take the way in which Qwen/Qwen3-0.6B is quantised already",
+    ),
+    (
+        "load",
         "Error: Error while deserializing header: MetadataIncompleteBuffer!",
         "weights of Qwen/Qwen3-0.6B are cut off or broken",
     ),
