@@ -72,8 +72,9 @@ _OURS = "this should not happen: please report it, with what is printed above"
 _KNOWN: tuple[_Failure, ...] = (
     # What the machine lacks comes first: it says the same in all phases.
     _Failure(
+        # What numpy says of a disk that took a part of an array is "2 requested and 1 written".
         says=r"No space left on device|Errno 28\b|Not enough free space to write"
-        r"|Disk quota exceeded|Errno 122\b",
+        r"|Disk quota exceeded|Errno 122\b|\d requested and \d+ written",
         lacks="disk",
         message="the disk ran full while {model} was converted",
         hint="free some space, or name a folder on another disk with RKFETCH_HOME; the toolkit"

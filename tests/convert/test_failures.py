@@ -221,6 +221,11 @@ KNOWN = [
     ),
     (
         "export",
+        "Error: 16896 requested and 11264 written!",
+        "the disk ran full while Qwen/Qwen3-0.6B was converted",
+    ),
+    (
+        "export",
         "Error: Not enough free space to write 65536000 bytes!",
         "the disk ran full while Qwen/Qwen3-0.6B was converted",
     ),
