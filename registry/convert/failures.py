@@ -87,7 +87,8 @@ _KNOWN: tuple[_Failure, ...] = (
     ),
     _Failure(
         says=r"can't allocate memory|Cannot allocate memory|Errno 12\b|\bMemoryError\b"
-        r"|std::bad_alloc|OutOfMemoryError",
+        r"|std::bad_alloc|OutOfMemoryError|memory allocation of \d+ bytes failed"
+        r"|failed to map segment from shared object",
         lacks="memory",
         message="memory ran out while {model} was converted",
         hint="{memory_hint}",

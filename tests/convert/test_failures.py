@@ -205,6 +205,16 @@ KNOWN = [
         "memory ran out while Qwen/Qwen3-0.6B was converted",
     ),
     (
+        "import",
+        "ImportError: libtorch_cuda.so: failed to map segment from shared object",
+        "memory ran out while Qwen/Qwen3-0.6B was converted",
+    ),
+    (
+        "import",
+        "MemoryError",
+        "memory ran out while Qwen/Qwen3-0.6B was converted",
+    ),
+    (
         "export",
         "Error: expected Tensor as element 0 in argument 0, but got int!",
         "the keys and values of Qwen/Qwen3-0.6B are too narrow for w4a16 on rk3576",

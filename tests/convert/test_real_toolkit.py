@@ -355,9 +355,12 @@ def test_stopped_in_the_middle_of_optimizing(python: str, models: Path, tmp_path
     assert list((tmp_path / "out").iterdir()) == []
 
 
-def test_too_little_memory_to_start(python: str, models: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("megabytes", [1200, 1400, 1500, 1600])
+def test_too_little_memory_to_start(
+    megabytes: int, python: str, models: Path, tmp_path: Path
+) -> None:
     job = make_job(models / "qwen2", tmp_path / "out")
-    process = start(job, python=python, wrapper=["prlimit", "--as=1500000000"])
+    process = start(job, python=python, wrapper=["prlimit", f"--as={megabytes}000000"])
     assert explain(finish(process)).message == "memory ran out while m was converted"
 
 
