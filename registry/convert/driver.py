@@ -31,7 +31,7 @@ import sys
 import time
 import traceback
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -73,7 +73,7 @@ class _Stopped(BaseException):
 def main(arguments: list[str]) -> int:
     """Run the driver or, started by it, the worker."""
     if arguments[:1] == ["--worker"]:
-        return _work(channel=int(arguments[1]), parent=int(arguments[2]))
+        _work(channel=int(arguments[1]), parent=int(arguments[2]))
     if len(arguments) != 1:
         sys.stderr.write("usage: python driver.py JOB.json, or - to read the job from stdin\n")
         return 2
@@ -493,12 +493,12 @@ def _size(path: str) -> int:
         return 0
 
 
-def _work(*, channel: int, parent: int) -> int:
+def _work(*, channel: int, parent: int) -> NoReturn:
     """Be the worker: call the toolkit, and report what comes of it."""
     libc = ctypes.CDLL(None)
     libc.prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG: never outlive the driver
     if os.getppid() != parent:
-        return 1
+        sys.exit(1)
     # When memory is short this shall end, and nothing else of the machine's.
     with contextlib.suppress(OSError):
         Path("/proc/self/oom_score_adj").write_text("1000", encoding="ascii")
@@ -520,11 +520,16 @@ def _work(*, channel: int, parent: int) -> int:
         tell(**({"done": True} if failed is None else {"returned": failed}))
     except SystemExit as stop:
         tell(exit=stop.code if isinstance(stop.code, int) else int(stop.code is not None))
+    except MemoryError:
+        # There may be none for more words than these.
+        os.write(channel, b'{"exception": "MemoryError"}\n')
     except BaseException as error:  # noqa: BLE001 - it is told, whatever it is
         traceback.print_exc()
         tell(exception=f"{type(error).__name__}: {error}"[:_SHOWN_CHARACTERS])
-    # A thread that somebody left behind shall not keep the process.
-    os._exit(0)
+    finally:
+        # Nothing shall keep the process: neither a thread that somebody left behind, nor a library
+        # that waits for one in vain, as OpenBLAS does when it could not start it.
+        os._exit(1)
 
 
 def _call_toolkit(job: dict[str, Any], tell: Any) -> Any:

@@ -72,8 +72,9 @@ _OURS = "this should not happen: please report it, with what is printed above"
 _KNOWN: tuple[_Failure, ...] = (
     # What the machine lacks comes first: it says the same in all phases.
     _Failure(
+        # What numpy says of a disk that took a part of an array is "2 requested and 1 written".
         says=r"No space left on device|Errno 28\b|Not enough free space to write"
-        r"|Disk quota exceeded|Errno 122\b",
+        r"|Disk quota exceeded|Errno 122\b|\d requested and \d+ written",
         lacks="disk",
         message="the disk ran full while {model} was converted",
         hint="free some space, or name a folder on another disk with RKFETCH_HOME; the toolkit"
@@ -86,7 +87,8 @@ _KNOWN: tuple[_Failure, ...] = (
     ),
     _Failure(
         says=r"can't allocate memory|Cannot allocate memory|Errno 12\b|\bMemoryError\b"
-        r"|std::bad_alloc|OutOfMemoryError",
+        r"|std::bad_alloc|OutOfMemoryError|memory allocation of \d+ bytes failed"
+        r"|failed to map segment from shared object",
         lacks="memory",
         message="memory ran out while {model} was converted",
         hint="{memory_hint}",
@@ -159,13 +161,13 @@ _KNOWN: tuple[_Failure, ...] = (
         " of other engines do not count",
     ),
     _Failure(
-        says=r"HeaderTooLarge|invalid load key, 'v'",
+        says=r"HeaderTooLarge|invalid load key, 'v'|without having git-lfs installed",
         message="weights of {model} are only Git LFS pointers, or no safetensors at all",
         hint="run `git lfs pull` in the model's folder, or let rkfetch fetch it from the Hub",
     ),
     _Failure(
         says=r"while deserializing header|MetadataIncompleteBuffer|InvalidHeader|SafetensorError"
-        r"|PytorchStreamReader|file in archive is not in a subdirectory",
+        r"|PytorchStreamReader|Unable to load weights from",
         message="weights of {model} are cut off or broken",
         hint=_FETCH_AGAIN,
     ),
@@ -178,10 +180,17 @@ _KNOWN: tuple[_Failure, ...] = (
     ),
     _Failure(
         says=r"Can't load tokenizer for|Couldn't instantiate the backend tokenizer"
+        r"|expected str, bytes or os\.PathLike object, not NoneType"
         r"|Tokenizer class \w{1,60} does not exist",
         message="{model} has no tokenizer that the toolkit could read",
         hint="put the tokenizer's files beside config.json: tokenizer.json, tokenizer_config.json,"
         " and tokenizer.model or vocab.json with merges.txt",
+    ),
+    _Failure(
+        phase="load",
+        says=r"Trying to set a tensor of shape|size mismatch for|Cannot copy out of meta tensor",
+        message="the weights of {model} are not those that its config.json describes",
+        hint="fetch both anew, from the same repository and revision",
     ),
     _Failure(
         phase="load",
@@ -196,7 +205,8 @@ _KNOWN: tuple[_Failure, ...] = (
         hint='it has to be a JSON list of {{"input": "…", "target": "…"}}',
     ),
     _Failure(
-        says=r"bitsandbytes|autoawq|auto[-_]gptq|compressed[-_]tensors|\bhqq\b|\baqlm\b"
+        says=r"bitsandbytes|\b(?:auto)?awq\b|AWQ is only|auto[-_]gptq|named 'optimum'"
+        r"|compressed[-_]tensors|\bhqq\b|\baqlm\b"
         r"|Unknown quantization|quantization_config|quantized with|\bfp8\b|\bmxfp4\b",
         message="toolkit {toolkit} does not take the way in which {model} is quantised already",
         hint="convert the original model instead; of quantised ones it takes GPTQ (from 1.1.4 on:"

@@ -62,7 +62,8 @@ def make_llama(folder: Path) -> None:
         hard_vocab_limit=False,
     )
     (folder / "tokenizer.model").write_bytes(model.getvalue())
-    tokenizer = transformers.LlamaTokenizer(str(folder / "tokenizer.model"))
+    # As on the Hub, in both forms: the toolkit of that time asks for tokenizer.model by itself.
+    tokenizer = transformers.LlamaTokenizerFast(str(folder / "tokenizer.model"))
     tokenizer.save_pretrained(folder)
     config = transformers.LlamaConfig(
         vocab_size=len(tokenizer),

@@ -224,6 +224,7 @@ def test_code_of_the_model_sees_no_secret_and_a_home_of_its_own(
         ("optimizing", "build", "returned", {"returned": -1}),
         ("target-full", "export", "returned", {"returned": -1}),
         ("raises", "build", "exception", {"exception": "KeyError: 'model.layers.0'"}),
+        ("no-memory", "build", "exception", {"exception": "MemoryError"}),
         ("exits-255", "build", "exit", {"status": 255}),
         ("exits-0", "build", "exit", {"status": 0}),
         ("killed", "build", "signal", {"signal": signal.SIGKILL}),

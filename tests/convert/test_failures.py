@@ -90,6 +90,36 @@ KNOWN = [
     ),
     (
         "load",
+        "Error: You seem to have cloned a repository without having git-lfs installed.!",
+        "weights of Qwen/Qwen3-0.6B are only Git LFS pointers, or no safetensors at all",
+    ),
+    (
+        "load",
+        "Error: Unable to load weights from pytorch checkpoint file for '/m/x' at '/m/x'.!",
+        "weights of Qwen/Qwen3-0.6B are cut off or broken",
+    ),
+    (
+        "load",
+        "Error: Trying to set a tensor of shape torch.Size([320, 128]) in, this look incorrect.!",
+        "the weights of Qwen/Qwen3-0.6B are not those that its config.json describes",
+    ),
+    (
+        "load",
+        "Error: expected str, bytes or os.PathLike object, not NoneType!",
+        "Qwen/Qwen3-0.6B has no tokenizer that the toolkit could read",
+    ),
+    (
+        "load",
+        "Error: No module named 'optimum'!",
+        "toolkit 1.2.0 does not take the way in which Qwen/Qwen3-0.6B is quantised already",
+    ),
+    (
+        "load",
+        "Error: AWQ is only available on GPU!",
+        "toolkit 1.2.0 does not take the way in which Qwen/Qwen3-0.6B is quantised already",
+    ),
+    (
+        "load",
         "Error: Error while deserializing header: MetadataIncompleteBuffer!",
         "weights of Qwen/Qwen3-0.6B are cut off or broken",
     ),
@@ -175,6 +205,16 @@ KNOWN = [
         "memory ran out while Qwen/Qwen3-0.6B was converted",
     ),
     (
+        "import",
+        "ImportError: libtorch_cuda.so: failed to map segment from shared object",
+        "memory ran out while Qwen/Qwen3-0.6B was converted",
+    ),
+    (
+        "import",
+        "MemoryError",
+        "memory ran out while Qwen/Qwen3-0.6B was converted",
+    ),
+    (
         "export",
         "Error: expected Tensor as element 0 in argument 0, but got int!",
         "the keys and values of Qwen/Qwen3-0.6B are too narrow for w4a16 on rk3576",
@@ -187,6 +227,11 @@ KNOWN = [
     (
         "export",
         "Error: [Errno 28] No space left on device!",
+        "the disk ran full while Qwen/Qwen3-0.6B was converted",
+    ),
+    (
+        "export",
+        "Error: 16896 requested and 11264 written!",
         "the disk ran full while Qwen/Qwen3-0.6B was converted",
     ),
     (

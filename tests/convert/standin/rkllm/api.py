@@ -26,6 +26,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from pathlib import Path
 from typing import Any, Iterator
@@ -45,6 +46,7 @@ MODES = {
     "foreign": "the weights are quantised in a way that it does not know",
     "wordless": "-1 from build, without a word",
     "raises": "an exception leaves build",
+    "no-memory": "a MemoryError leaves build, and a thread keeps the process from ending",
     "exits-255": "build ends the process with status 255",
     "exits-0": "build ends the process with status 0",
     "target-full": "no space is left where the file shall be",
@@ -193,7 +195,7 @@ class RKLLM:
             self._read_dataset(given.get("dataset"))
             return self._optimise(quantised and given.get("optimization_level", 1) == 1)
         except Exception as error:
-            if self._mode == "raises":
+            if self._mode in {"raises", "no-memory"}:
                 raise
             return self._caught(error, "optimizing model")
 
@@ -292,10 +294,10 @@ class RKLLM:
             child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
             Path(tempfile.gettempdir(), "..", "child.pid").write_text(str(child.pid))
             time.sleep(self._seconds)
-        elif self._mode == "lingering":
-            import threading
-
+        elif self._mode in {"lingering", "no-memory"}:
             threading.Thread(target=time.sleep, args=(600,)).start()
+            if self._mode == "no-memory":
+                raise MemoryError
         elif self._mode == "raises":
             raise KeyError("model.layers.0")
         elif self._mode.startswith("exits-"):
