@@ -36,7 +36,7 @@ from .base import ModelFile
 from .safetensors import require_whole
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from rkfetch.registry.http import Http
@@ -247,20 +247,13 @@ class _Fetch:
 
     def _is_good(self, path: Path, file: ModelFile) -> bool:
         """Tell whether a file is there and what it should be; remove it if it is not."""
-        digest = file.digest()
         try:
-            with path.open("rb", buffering=0) as content:
-                fits = os.fstat(content.fileno()).st_size == file.size_bytes
-                done = 0
-                while fits and (piece := content.read(BLOCK_BYTES)):
-                    digest.update(piece)
-                    done += len(piece)
-                    self._progress.advanced(done)
+            if _is_content(path, file, self._progress.advanced):
+                return True
         except FileNotFoundError:
             return False
-        if fits and digest.hexdigest() == file.key:
-            return True
-        self._progress.restarted(f"{file.path} in the cache is damaged")
+        if not path.is_symlink():  # what a link leads to is looked at by itself
+            self._progress.restarted(f"{file.path} in the cache is damaged")
         path.unlink(missing_ok=True)
         return False
 
@@ -275,7 +268,7 @@ class _Fetch:
         )
 
         def check(path: Path) -> str | None:
-            if file.sha256 is not None or file.is_content(path.read_bytes()):
+            if file.sha256 is not None or _is_content(path, file, None):
                 return None
             return f"{file.path} is not the content that the Hub lists (git blob {file.blob})"
 
@@ -293,6 +286,20 @@ class _Fetch:
             done.path.replace(blob)
             sync_directory(blob.parent)
             journal_of(done.path).unlink(missing_ok=True)
+
+
+def _is_content(path: Path, file: ModelFile, advanced: Callable[[int], object] | None) -> bool:
+    """Read a file and compare it; raises FileNotFoundError if it is not there."""
+    digest, done = file.digest(), 0
+    with path.open("rb", buffering=0) as content:
+        if os.fstat(content.fileno()).st_size != file.size_bytes:
+            return False
+        while piece := content.read(BLOCK_BYTES):
+            digest.update(piece)
+            done += len(piece)
+            if advanced is not None:
+                advanced(done)
+    return digest.hexdigest() == file.key
 
 
 def _link(blob: Path, link: Path) -> None:

@@ -8,21 +8,18 @@ from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rkfetch.registry.durable import disk_errors
 from rkfetch.registry.errors import IntegrityError, UsageError
-from rkfetch.registry.foreign import identify
 
 from . import base_gguf
 from .base import BaseModel, Code, Lora
 from .base_config import ADAPTER, CONFIG, LARGEST_JSON, number, read_json, shown
 from .base_facts import put_together
 from .base_files import is_plain, wanted
+from .reading import foreign, readable, torn_weights
 from .safetensors import require_whole
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-
-    from rkfetch.registry.foreign import Foreign
 
     from .base_files import Weights
 
@@ -41,13 +38,14 @@ def look_at(path: Path) -> BaseModel:
     """
     if path.is_dir():
         return look_at_folder(path)[0]
-    if not path.exists():
+    if not path.is_file():
         raise UsageError(f"{path} is not there")
     if path.suffix.lower() == ".gguf":
         return base_gguf.look_at(path)
+    instead = foreign(path)
     raise UsageError(
         f"{path} is neither a model's folder nor a .gguf file",
-        cause=[foreign.explanation] if (foreign := _foreign(path)) is not None else [],
+        cause=[f"it is {instead.explanation}"] if instead is not None else [],
         hint="name the folder that has config.json in it",
     )
 
@@ -55,7 +53,7 @@ def look_at(path: Path) -> BaseModel:
 def look_at_folder(path: Path) -> tuple[BaseModel, tuple[str, ...]]:
     """Return a model, and which files of its folder the toolkit needs; raises as `look_at`."""
     path = Path(os.path.abspath(path))  # noqa: PTH100 - resolve() would leave a cache's folder of links
-    with disk_errors(path):
+    with readable(path):
         sizes = {
             name: (path / name).stat().st_size
             for name in _names(path)
@@ -63,7 +61,7 @@ def look_at_folder(path: Path) -> tuple[BaseModel, tuple[str, ...]]:
         }
 
     def read(name: str) -> bytes:
-        with disk_errors(path / name):
+        with readable(path / name):
             return (path / name).read_bytes()
 
     def counted(weights: Weights) -> Mapping[str, int]:
@@ -82,8 +80,9 @@ def look_at_folder(path: Path) -> tuple[BaseModel, tuple[str, ...]]:
 def _names(path: Path) -> list[str]:
     """Return the files of a folder, and those one folder deeper, where templates may lie."""
     found = []
+    is_model = (path / CONFIG).is_file()
     for entry in sorted(path.iterdir()):
-        if entry.is_dir() and not entry.name.startswith("."):
+        if is_model and entry.is_dir() and not entry.name.startswith("."):
             found += [f"{entry.name}/{inner.name}" for inner in sorted(entry.iterdir())]
         else:
             found.append(entry.name)
@@ -115,7 +114,7 @@ def look_at_lora(path: Path) -> Lora:
             cause=["it is a whole model" if is_model else f"it has no {ADAPTER}"],
             hint="name the folder into which PEFT saved the adapter",
         )
-    with disk_errors(path):
+    with readable(path):
         is_small = (path / ADAPTER).stat().st_size <= LARGEST_JSON
         config = read_json((path / ADAPTER).read_bytes()) if is_small else {}
     kind, trained_for = config.get("peft_type"), config.get("base_model_name_or_path")
@@ -147,15 +146,8 @@ def look_at_lora(path: Path) -> Lora:
 
 def _require_no_pointer(path: Path, size_bytes: int) -> None:
     """Check what can be checked of weights that are pickled."""
-    foreign = _foreign(path) if size_bytes <= _POINTER_BYTES else None
-    if size_bytes == 0 or (foreign is not None and foreign.format == "git-lfs-pointer"):
-        raise IntegrityError(
-            f"{path} is no whole file of weights",
-            cause=[foreign.explanation if foreign is not None else "it is empty"],
-            hint="download it again; in a clone, `git lfs pull` brings what the pointers stand for",
-        )
-
-
-def _foreign(path: Path) -> Foreign | None:
-    with disk_errors(path), path.open("rb") as file:
-        return identify(file.read(4096), path.stat().st_size)
+    if size_bytes == 0:
+        raise torn_weights(path, "it is empty")
+    instead = foreign(path) if size_bytes <= _POINTER_BYTES else None
+    if instead is not None and instead.format == "git-lfs-pointer":
+        raise torn_weights(path, instead.explanation)

@@ -10,13 +10,13 @@ import math
 import re
 from typing import TYPE_CHECKING
 
-from rkfetch.registry.durable import disk_errors
 from rkfetch.registry.errors import ConversionUnavailableError, IntegrityError, UsageError
 from rkfetch.registry.foreign import identify
 from rkfetch.registry.gguf import PLAIN_MAGIC, Decoder
 
 from .base import BaseModel
 from .base_config import number, word
+from .reading import FIRST_BYTES, readable
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -113,7 +113,7 @@ def require_lora(path: Path) -> None:
 
 def _head(path: Path) -> tuple[Decoder, int]:
     """Read keys and tensor directory."""
-    with disk_errors(path), path.open("rb") as file:
+    with readable(path), path.open("rb") as file:
         size_bytes = path.stat().st_size
         first = file.read(_PIECE)
         decoder = Decoder(size_bytes, masked=False)
@@ -125,7 +125,7 @@ def _head(path: Path) -> tuple[Decoder, int]:
             else:
                 decoder.feed(piece)
     if not first.startswith(PLAIN_MAGIC):
-        foreign = identify(first[:4096], size_bytes)
+        foreign = identify(first[:FIRST_BYTES], size_bytes)
         raise _broken(path, foreign.explanation if foreign is not None else "it is an .rkllm file")
     if (why := decoder.cut or decoder.refusal or decoder.unknown) is not None:
         raise _broken(path, why)

@@ -51,8 +51,8 @@ def look_up(
 ) -> BaseModel:
     """Return what the Hub says of a model: a commit, its files, and what its small files tell.
 
-    With the network switched off it is looked for in huggingface_hub's cache, and then its
-    ``path`` is known already. ``waiting`` as for `Http.request`.
+    With the network switched off it is looked for in huggingface_hub's cache instead. ``waiting``
+    as for `Http.request`.
 
     Raises:
         UsageError: the name is none, or it is an adapter or no model at all.
@@ -81,7 +81,7 @@ def look_up(
         revision=commit,
         ref=None if revision == commit else revision or "main",
         licence=_licence(info),
-        gated=info.get("gated") not in {None, False},
+        gated=bool(info.get("gated")),
     )
 
     def read(path: str) -> bytes:

@@ -12,9 +12,9 @@ import struct
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
-from rkfetch.registry.durable import disk_errors
-from rkfetch.registry.errors import IntegrityError
 from rkfetch.registry.foreign import identify
+
+from .reading import FIRST_BYTES, readable, torn_weights
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
 LONGEST_HEADER = 100_000_000
 """Bytes; the format's own limit."""
-_FIRST = 4096
 
 
 def require_whole(path: Path) -> Mapping[str, int]:
@@ -30,22 +29,24 @@ def require_whole(path: Path) -> Mapping[str, int]:
 
     Raises:
         IntegrityError: it is cut off, or is something else.
-        DiskSpaceError, UsageError, RkfetchError: it cannot be read, as `durable.disk_errors`.
+        UsageError, RkfetchError: it cannot be read, as `readable`.
     """
-    with disk_errors(path), path.open("rb") as file:
+    with readable(path), path.open("rb") as file:
         size_bytes = path.stat().st_size
-        first = file.read(_FIRST)
+        first = file.read(FIRST_BYTES)
         length = struct.unpack("<Q", first[:8])[0] if len(first) >= 8 else 0
         fits = 2 <= length <= min(LONGEST_HEADER, size_bytes - 8)
-        header = first[8 : 8 + length] + file.read(max(0, length - (_FIRST - 8))) if fits else b""
+        header = (
+            first[8 : 8 + length] + file.read(max(0, length - (FIRST_BYTES - 8))) if fits else b""
+        )
     told = _header(header)
     if told is None:
-        raise _torn(path, _what_instead(first, size_bytes, length))
+        raise torn_weights(path, _what_instead(first, size_bytes, length))
     counts, data_bytes = told
     there = size_bytes - 8 - length
     if there != data_bytes:
         missing = f"{data_bytes:,} bytes of data are announced, {there:,} are there"
-        raise _torn(path, f"cut off: {missing}" if there < data_bytes else missing)
+        raise torn_weights(path, f"cut off: {missing}" if there < data_bytes else missing)
     return counts
 
 
@@ -100,11 +101,3 @@ def _what_instead(head: bytes, size_bytes: int, length: int) -> str:
     foreign = identify(head, size_bytes)
     known = foreign is not None and foreign.format not in {"unknown", "truncated"}
     return foreign.explanation if foreign is not None and known else "no safetensors file"
-
-
-def _torn(path: Path, why: str) -> IntegrityError:
-    return IntegrityError(
-        f"{path} is no whole file of weights",
-        cause=[why],
-        hint="download it again; in a clone, `git lfs pull` brings what the pointers stand for",
-    )

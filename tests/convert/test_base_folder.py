@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import struct
 from typing import TYPE_CHECKING, Any
 
@@ -21,13 +23,17 @@ from convert.models import (
 )
 from hub.faults import JSON_ERROR, LOGIN_PAGE, POINTER
 from rkfetch.registry.convert.base_folder import look_at, look_at_lora
-from rkfetch.registry.errors import ConversionUnavailableError, IntegrityError, UsageError
+from rkfetch.registry.convert.reading import readable
+from rkfetch.registry.errors import (
+    ConversionUnavailableError,
+    IntegrityError,
+    RkfetchError,
+    UsageError,
+)
 from rkllm_files import rkllm_bytes
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-    from rkfetch.registry.errors import RkfetchError
 
 LORA = {"peft_type": "LORA", "base_model_name_or_path": "Qwen/Qwen2.5-Tiny-Instruct", "r": 16}
 NO_CONFIG = {name: data for name, data in tiny_model().items() if name != "config.json"}
@@ -172,6 +178,20 @@ class TestFolder:
         (tmp_path / "x.rkllm").write_bytes(rkllm_bytes())
         with pytest.raises(UsageError, match="neither a model's folder"):
             look_at(tmp_path / "x.rkllm")
+
+    @pytest.mark.parametrize(
+        ("number", "words"),
+        [(errno.EACCES, "may not be read"), (errno.ENOENT, "is not there"), (errno.EIO, "failed")],
+    )
+    def test_what_cannot_be_read_is_said(self, tmp_path: Path, number: int, words: str) -> None:
+        path = tmp_path / "model.safetensors"
+        with pytest.raises(RkfetchError, match=words) as caught, readable(tmp_path):
+            raise OSError(number, os.strerror(number), str(path))
+        assert str(path if number != errno.EIO else tmp_path) in caught.value.message
+
+    def test_folders_of_what_is_no_model_are_not_searched(self, tmp_path: Path) -> None:
+        with pytest.raises(UsageError, match="holds no model"):
+            look_at(write({"other/consolidated.00.pth": b""}, tmp_path))
 
 
 class TestGguf:
