@@ -14,7 +14,7 @@ from rkfetch.registry.convert.environment import Outcome
 from rkfetch.registry.convert.job import DATASET, LORA, MODEL, OUTPUT, Event, Job
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
 
@@ -61,14 +61,19 @@ def make_job(
 
 
 def start(
-    job: Job, *, python: str = sys.executable, package: Path | None = None, **environment: str
+    job: Job,
+    *,
+    python: str = sys.executable,
+    package: Path | None = None,
+    wrapper: Sequence[str] = (),
+    **environment: str,
 ) -> subprocess.Popen[bytes]:
-    """Start the driver with a job on its stdin."""
+    """Start the driver with a job on its stdin; ``wrapper`` is a command that runs another."""
     files = job.files
     paths = {n: str(files[n]) for n in (MODEL, LORA, DATASET, OUTPUT) if n in files}
     shown = {} if package is None else {"PYTHONPATH": str(package)}
     process = subprocess.Popen(
-        [python, driver.__file__, "-"],
+        [*wrapper, python, driver.__file__, "-"],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
