@@ -13,8 +13,19 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from convert.images import ENGINE_ARGS, PYTHON, base_image
-from convert.probing import GOOD_API, PROBE, Heard, failed, job, probe, toolkit_wheel
+from convert.probing import (
+    GOOD_API,
+    PROBE,
+    Heard,
+    convert,
+    described,
+    failed,
+    job,
+    probe,
+    toolkit_wheel,
+)
 from convert.shelf import Shelf
+from convert.standin_wheel import build_wheel
 from rkfetch.registry.convert.container import ContainerEnvironment, engine_arguments
 from rkfetch.registry.convert.engines import Engine, engines
 from rkfetch.registry.convert.environment import Unwatched
@@ -226,21 +237,35 @@ class TestInside:
         assert outcome.status == 137
 
 
+def test_the_stand_in_converts_with_the_real_driver(on_debian: None, tmp_path: Path) -> None:
+    (engine,) = engines(("podman",))
+    wheel = described(build_wheel(tmp_path / "wheels", python=PYTHON), "1.2.3", PYTHON)
+    environment = ContainerEnvironment(tmp_path, engine=engine, wheel=wheel, toolkit=None)
+    environment.prepare(Unwatched())
+    try:
+        made = convert(environment, tmp_path)
+    finally:
+        podman("image", "rm", environment.image)
+    assert made.endswith(b"rkllm-toolkit version: 1.2.3")
+
+
 class TestEnded:
     def test_an_interrupt_removes_it(self, container: ContainerEnvironment, tmp_path: Path) -> None:
-        before = containers()
-        seen: set[str] = set()
+        names: list[str] = []
 
         def interrupt(event: Event) -> None:
             if event.kind == "log":
-                seen.update(containers() - before)
+                (lock,) = container._folder.glob("rkfetch-*.lock")
+                names.append(lock.stem)
+                assert lock.stem in containers()
                 os.kill(os.getpid(), signal.SIGINT)
 
         code = "import time; emit('log', x=1); time.sleep(600)"
         with pytest.raises(KeyboardInterrupt):
             container.run(job(tmp_path, code), Heard(interrupt))
-        assert any(name.startswith("rkfetch-") for name in seen)
-        assert not seen & containers()
+        (name,) = names
+        assert name not in containers()
+        assert not (container._folder / f"{name}.lock").exists()
 
     def test_what_a_killed_rkfetch_left_is_removed_by_the_next(
         self, on_debian: None, container: ContainerEnvironment, tmp_path: Path
