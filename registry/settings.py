@@ -314,6 +314,8 @@ def _metered(text: str) -> None:
 def _torch_index(text: str) -> None:
     if text != "pypi":
         _addresses(text)
+    if len(text.split()) != 1:
+        raise UsageError(f"'{text[:_SHOWN]}' is not one address")
 
 
 def _image(text: str) -> None:

@@ -293,6 +293,8 @@ class _Driver:
         return {
             **passed,
             "HOME": home,
+            # In a container the user's number has no name, which PyTorch wants to know.
+            "LOGNAME": "rkfetch",
             "TMPDIR": str(self._temporary),
             "HF_HOME": f"{home}/huggingface",
             "HF_HUB_OFFLINE": "1",

@@ -54,13 +54,13 @@ def engines(names: tuple[str, ...] = NAMES) -> list[Engine]:
 
 def _engine(name: str, path: str) -> Engine:
     # `podman-docker` puts a podman there that is called docker.
-    status, said = _ask(path, "--version")
+    status, said = ask(path, "--version")
     name = "podman" if "podman" in said.lower() else name
     found = re.search(r"\d+\.\d+(\.\d+)?", said)
     version = found.group() if found and status == 0 else None
     # Docker's client answers without its daemon; only these ask whoever does the work.
     question = ("info",) if name == "podman" else ("version", "--format", "{{.Server.Version}}")
-    status, said = _ask(path, *question)
+    status, said = ask(path, *question)
     why = None if status == 0 else said or f"`{name} {question[0]}` ended with {status}"
     return Engine(name=name, path=path, version=version, usable=why is None, why=why)
 
@@ -100,7 +100,7 @@ except ImportError as error:
 
 
 def _python(path: str) -> Python | None:
-    status, said = _ask(path, "-I", "-c", _ABOUT)
+    status, said = ask(path, "-I", "-c", _ABOUT)
     lines = said.splitlines()
     if status != 0 or len(lines) < 2 or lines[0] not in PYTHONS:
         return None
@@ -112,7 +112,7 @@ def _python(path: str) -> Python | None:
     return Python(version=version, path=path, usable=why is None, why=why)
 
 
-def _ask(*command: str) -> tuple[int, str]:
+def ask(*command: str) -> tuple[int, str]:
     """Run something short; return its status, and what it said on stdout or, failing, stderr."""
     try:
         done = subprocess.run(  # noqa: S603 - found on the path, without a shell

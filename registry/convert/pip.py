@@ -35,7 +35,7 @@ _PASSED_ON = {
 }  # fmt: skip
 _ELSEWHERE = {"PIP_USER", "PIP_TARGET", "PIP_PREFIX", "PIP_ROOT", "PIP_REQUIRE_VIRTUALENV"}
 """Would have it install somewhere else."""
-_IN_IMAGE = ("index-url", "extra-index-url", "trusted-host", "timeout", "retries")
+IN_IMAGE = ("index-url", "extra-index-url", "trusted-host", "timeout", "retries")
 _FULL = re.compile(r"No space left on device|Errno 28|Disk quota exceeded|no space left")
 _NETWORK = re.compile(
     r"Failed to establish a new connection|Max retries exceeded|Connection broken|"
@@ -45,10 +45,7 @@ _NETWORK = re.compile(
     r"TLS handshake|connection refused"
 )
 _SHOWN = 12
-_HINT = (
-    "look at the lines above; pip's own settings hold (PIP_INDEX_URL, pip.conf), and "
-    "RKFETCH_TORCH_INDEX names another index of PyTorch"
-)
+INDEXES = "PIP_INDEX_URL or pip.conf, and RKFETCH_TORCH_INDEX for PyTorch"
 
 
 def environment(temporary: Path) -> dict[str, str]:
@@ -89,19 +86,20 @@ def settings_for_image() -> dict[str, str]:
         with contextlib.suppress(OSError, configparser.Error, UnicodeDecodeError):
             parser.read(path, encoding="utf-8")
     for section in ("global", "install"):
-        for key in _IN_IMAGE:
+        for key in IN_IMAGE:
             value = parser.get(section, key, fallback=None)
             if value is not None:
-                found[_variable(key)] = " ".join(value.split())
-    for key in _IN_IMAGE:
-        if value := os.environ.get(_variable(key)):
-            found[_variable(key)] = value
+                found[variable(key)] = " ".join(value.split())
+    for key in IN_IMAGE:
+        if value := os.environ.get(variable(key)):
+            found[variable(key)] = value
     return {
         name: value for name, value in found.items() if "@" not in value and "file:" not in value
     }
 
 
-def _variable(key: str) -> str:
+def variable(key: str) -> str:
+    """Return the variable of one of pip's settings."""
     return "PIP_" + key.upper().replace("-", "_")
 
 
@@ -118,23 +116,28 @@ def _files() -> list[str]:
     ]
 
 
-def failure(what: str, said: Sequence[str], place: Path) -> RkfetchError:
-    """Return what it means that an installation failed, by what was printed last."""
+def failure(
+    what: str, said: Sequence[str], *, place: Path | None = None, room: str, ways_out: str
+) -> RkfetchError:
+    """Return what it means that an installation failed, by what was printed last.
+
+    ``place`` is the disk that it went to, ``room`` how to have more of it; ``ways_out`` are other
+    places to have things from.
+    """
     text = "\n".join(said)
     cause = list(said[-_SHOWN:])
     if _FULL.search(text):
         return DiskSpaceError(
             f"there is no room to install {what}",
-            have_bytes=free_bytes(place),
-            where=str(place),
+            have_bytes=free_bytes(place) if place is not None else None,
+            where=str(place) if place is not None else None,
             cause=cause,
-            hint="make room, or name a folder on another disk with RKFETCH_HOME",
+            hint=room,
         )
     if _NETWORK.search(text):
         return NetworkError(
             f"{what} could not be installed: the network failed",
             cause=cause,
-            hint="run the same command again; behind a slow or closed network name mirrors with "
-            "PIP_INDEX_URL and RKFETCH_TORCH_INDEX",
+            hint=f"run the same command again; or {ways_out}",
         )
-    return ConversionError(f"{what} could not be installed", cause=cause, hint=_HINT)
+    return ConversionError(f"{what} could not be installed", cause=cause, hint=ways_out)

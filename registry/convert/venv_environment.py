@@ -131,13 +131,13 @@ class VenvEnvironment:
         wheel = self._wheel.place(making / "tmp")
         failed = _run([*install, str(wheel), pip.PKG_RESOURCES], env, watch)
         if failed:
-            raise pip.failure(what, failed, making)
+            raise _failure(what, failed, making)
         failed = _run([python, "-I", "-c", pip.PROOF], env, watch)
         if failed:
             raise ConversionError(
                 f"{what} was installed, but Python cannot import it",
                 cause=failed[-5:],
-                hint="try another Python, or a container engine (podman)",
+                hint="use another Python, or a container engine (podman)",
             )
 
     def _install_torch(
@@ -151,10 +151,20 @@ class VenvEnvironment:
         failed = _run([*install, "--index-url", index, *pins], env, watch)
         if not failed:
             return
-        error: RkfetchError = pip.failure("PyTorch", failed, place)
+        error = _failure("PyTorch", failed, place)
         if error.kind == "disk-space":
             raise error
         watch.step(f"{index} has no {pins[0]} for this: going on with pip's usual index")
+
+
+def _failure(what: str, said: list[str], place: Path) -> RkfetchError:
+    return pip.failure(
+        what,
+        said,
+        place=place,
+        room="make room, or name a folder on another disk with RKFETCH_HOME",
+        ways_out=f"name other indexes with {pip.INDEXES}; or use a container engine (podman)",
+    )
 
 
 def _run(command: list[str], env: Mapping[str, str], watch: Watch) -> list[str]:

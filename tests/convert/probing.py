@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from convert.shelf import make_wheel
+from convert.tiny_models import write_model
 from rkfetch.registry.convert.environment import Unwatched
 from rkfetch.registry.convert.job import Job
 from rkfetch.registry.convert.wheels import WheelFile
@@ -30,10 +32,15 @@ def toolkit_wheel(
     tag = "cp{0}-cp{0}-linux_x86_64".format(python.replace(".", ""))
     files = {"rkllm/__init__.py": "", "rkllm/api.py": api}
     path = make_wheel(folder, "rkllm-toolkit", "9.9.9", files=files, requires=requires, tag=tag)
+    return described(path, "9.9.9", python)
+
+
+def described(path: Path, version: str, python: str) -> WheelFile:
+    """Return what is known of a wheel that was checked."""
     content = path.read_bytes()
     return WheelFile(
         path=path,
-        toolkit=Version("9.9.9"),
+        toolkit=Version(version),
         python=python,
         name=path.name,
         sha256=hashlib.sha256(content).hexdigest(),
@@ -81,6 +88,25 @@ def probe(environment: Environment, folder: Path, code: str) -> dict[str, Any]:
     assert outcome.last.kind == "result"
     (said,) = [event.values for event in heard.events if event.kind == "log"]
     return json.loads(json.dumps(said))  # type: ignore[no-any-return]
+
+
+def convert(environment: Environment, folder: Path) -> bytes:
+    """Convert a small model with the real driver; return the file that was made."""
+    output = folder / "output"
+    output.mkdir()
+    build = {"target_platform": "rk3576", "quantized_dtype": "w4a16"}
+    heard = Heard()
+    outcome = environment.run(
+        Job(model=write_model(folder / "model"), output=output, build=build), heard
+    )
+    assert outcome.status == 0, (outcome, heard.events)
+    assert [e.values["name"] for e in heard.events if e.kind == "phase"][-1] == "export"
+    assert outcome.tail == ()
+    (made,) = output.iterdir()
+    assert outcome.last is not None
+    assert outcome.last.values["bytes"] == made.stat().st_size
+    assert made.stat().st_uid == os.geteuid()
+    return made.read_bytes()
 
 
 def failed(environment: Environment, folder: Path, code: str, **more: Any) -> Outcome:

@@ -69,8 +69,10 @@ class Shelf:
         """Offer a wheel as a package index does."""
         project = wheel.name.split("-")[0].replace("_", "-").lower()
         self.laid[f"/files/{wheel.name}"] = wheel.read_bytes()
-        page = f'<a href="/files/{wheel.name}">{wheel.name}</a>'
-        self.laid[f"/simple/{project}/"] = page.encode()
+        page = self.laid.get(f"/simple/{project}/", b"")
+        assert isinstance(page, bytes)
+        link = f'<a href="/files/{wheel.name}">{wheel.name}</a>\n'
+        self.laid[f"/simple/{project}/"] = page + link.encode()
 
     @property
     def index(self) -> str:

@@ -13,8 +13,19 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from convert.probing import GOOD_API, PROBE, Heard, failed, job, probe, toolkit_wheel
+from convert.probing import (
+    GOOD_API,
+    PROBE,
+    Heard,
+    convert,
+    described,
+    failed,
+    job,
+    probe,
+    toolkit_wheel,
+)
 from convert.shelf import Shelf, make_wheel
+from convert.standin_wheel import build_wheel
 from rkfetch.registry.convert.environment import Unwatched
 from rkfetch.registry.convert.toolkits import Toolkit
 from rkfetch.registry.convert.venv_environment import VenvEnvironment
@@ -240,6 +251,20 @@ class TestNotInstalled:
         assert len(installs) == 1
         assert not half.exists()
         assert probe(environment, tmp_path, "import rkllm.api; emit('log', x=1)") == {"x": 1}
+
+
+def test_the_stand_in_converts_with_the_real_driver(
+    machine: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    wheel = build_wheel(tmp_path / "wheels", python=PYTHON)
+    environment = VenvEnvironment(
+        tmp_path,
+        wheel=described(wheel, "1.2.3", PYTHON),
+        python=sys.executable,
+        toolkit=None,
+    )
+    environment.prepare(Unwatched())
+    assert convert(environment, tmp_path).endswith(b"rkllm-toolkit version: 1.2.3")
 
 
 class TestRun:

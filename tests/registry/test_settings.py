@@ -210,6 +210,9 @@ class TestWrong:
             ("runtime", "one", '"one"', "not a whole version"),
             ("memory", "lots", '"lots"', "not an amount"),
             ("metered", "maybe", '"maybe"', "does not tell whether"),
+            ("torch_index", "nowhere", '"nowhere"', "not an address"),
+            ("convert_image", "a b", '"a b"', "no name of an image"),
+            ("convert_engine_args", "'run", '"\'run"', "no closing quotation"),
             ("mirrors", "nas", '["nas"]', "not an address"),
         ],
     )
