@@ -5,7 +5,6 @@ What is there needs no more than a POSIX shell with tail, cat, wc and sha256sum,
 
 from __future__ import annotations
 
-import hashlib
 import os
 import re
 import subprocess
@@ -23,6 +22,7 @@ from .rkllm_read import read_file
 from .ssh import SSH_FAILED, end, last_lines
 
 if TYPE_CHECKING:
+    import hashlib
     from collections.abc import Callable
     from pathlib import Path
 
@@ -91,7 +91,8 @@ def bring(
         here = store.find(sha256)
         if here is not None:
             return here
-        task = _Bring(link, path, store.partial(sha256), size_bytes, sha256, progress)
+        partial = store.partial(sha256)
+        task = _Bring(link, path, partial, size_bytes=size_bytes, sha256=sha256, progress=progress)
         task.run()
         progress.phase("install")
         facts = read_file(task.partial)
@@ -110,6 +111,7 @@ class _Bring:
         link: Ssh,
         path: str,
         partial: Path,
+        *,
         size_bytes: int,
         sha256: str,
         progress: Progress,

@@ -19,10 +19,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .errors import AuthenticationError, NetworkError, RkfetchError, UsageError
+from .errors import AuthenticationError, NetworkError, UsageError
 
 if TYPE_CHECKING:
     from typing_extensions import Self
+
+    from .errors import RkfetchError
 
 SSH_FAILED = 255
 """Exit status of ssh where ssh itself failed, and not the command."""
@@ -121,7 +123,7 @@ class Ssh:
     def __exit__(self, *_: object) -> None:
         with suppress(OSError, subprocess.TimeoutExpired):
             # It has a session of its own, so nothing that ends this process ends it.
-            subprocess.run(
+            subprocess.run(  # noqa: S603 - our own words, and a name that was checked
                 self._line("-O", "exit"),
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
@@ -135,7 +137,7 @@ class Ssh:
         """Have a connection; asks for a password if there is a terminal to ask at."""
         with tempfile.TemporaryFile() as talk:
             # No pipe: the connection that stays in the background would keep it open.
-            done = subprocess.run(
+            done = subprocess.run(  # noqa: S603 - our own words, and a name that was checked
                 self._line("-o", "ControlMaster=auto", "-o", "ControlPersist=yes", command="true"),
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
@@ -159,7 +161,7 @@ class Ssh:
         In a session of its own, so that Ctrl-C reaches it through this process alone.
         """
         command = shlex.join(["sh", "-c", script, "sh", *arguments])
-        return subprocess.Popen(
+        return subprocess.Popen(  # noqa: S603 - every argument is quoted
             self._line("-o", "BatchMode=yes", command=command), start_new_session=True, **streams
         )
 
@@ -233,10 +235,9 @@ class Ssh:
 
 def end(process: subprocess.Popen[bytes]) -> None:
     """Close what the other side reads, which ends it there; then end this side, too."""
-    for stream in (process.stdin,):
-        if stream is not None:
-            with suppress(OSError):
-                stream.close()
+    if process.stdin is not None:
+        with suppress(OSError):
+            process.stdin.close()
     with suppress(subprocess.TimeoutExpired):
         process.wait(_PATIENCE_S if process.stdin is not None else 0)
     if process.poll() is None:

@@ -7,11 +7,12 @@ stderr, its answer as one object on stdout. Its failures are passed on as they a
 from __future__ import annotations
 
 import json
+import os
 import re
+import selectors
 import subprocess
-import threading
 from dataclasses import dataclass, replace
-from typing import IO, TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from rkfetch import __version__
 from rkfetch.registry import errors
@@ -166,26 +167,13 @@ def run_on(link: Ssh, arguments: Sequence[str], listener: Listener) -> Mapping[s
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
     )
-    assert process.stdout is not None
-    assert process.stderr is not None
-    answer = _Collected(process.stdout)
-    lines: list[str] = []
     try:
-        answer.start()
-        while raw := process.stderr.readline(_LONGEST_LINE):
-            line = raw.decode("utf-8", "replace").strip()
-            values = _object(line)
-            if values is not None:
-                listener.told(values)
-            elif line:
-                lines = [*lines[-_KEPT_LINES:], line]
-                listener.said(line)
-        answer.join()
+        answer, lines = _hear(process, listener)
         status = process.wait()
     finally:
         end(process)
     text = "\n".join(lines)
-    values = _object(answer.text)
+    values = _object(answer)
     if values is None and status == SSH_FAILED:
         raise link.failure(text)
     if values is None or (status == 0) != (values.get("status") == "ok"):
@@ -199,23 +187,41 @@ def run_on(link: Ssh, arguments: Sequence[str], listener: Listener) -> Mapping[s
     return values
 
 
-class _Collected(threading.Thread):
-    """Reads all that comes, and keeps as much of it as an answer can have."""
+def _hear(process: subprocess.Popen[bytes], listener: Listener) -> tuple[str, list[str]]:
+    """Pass on what a process tells on stderr; return its stdout, and its last plain lines."""
+    assert process.stdout is not None
+    assert process.stderr is not None
+    answer, rest = b"", b""
+    lines: list[str] = []
+    with selectors.DefaultSelector() as selector:
+        selector.register(process.stdout, selectors.EVENT_READ)
+        selector.register(process.stderr, selectors.EVENT_READ)
+        while selector.get_map():
+            for key, _ in selector.select():
+                block = os.read(key.fd, _LONGEST_LINE)
+                if not block:
+                    selector.unregister(key.fileobj)
+                elif key.fileobj is process.stdout:
+                    # One that is longer is cut off, and so is no object any more.
+                    answer = (answer + block)[:_LONGEST_ANSWER]
+                    continue
+                *whole, rest = (rest + block).split(b"\n")
+                if not block or len(rest) > _LONGEST_LINE:
+                    whole, rest = [*whole, rest], b""
+                for line in whole:
+                    lines = _pass_on(line, lines, listener)
+    return answer.decode("utf-8", "replace"), lines
 
-    def __init__(self, stream: IO[bytes]) -> None:
-        super().__init__(daemon=True)
-        self._stream = stream
-        self._kept = b""
 
-    def run(self) -> None:
-        while block := self._stream.read(_LONGEST_LINE):
-            if len(self._kept) <= _LONGEST_ANSWER:
-                self._kept += block
-
-    @property
-    def text(self) -> str:
-        """What came, unless that was too much."""
-        return self._kept.decode("utf-8", "replace") if len(self._kept) <= _LONGEST_ANSWER else ""
+def _pass_on(raw: bytes, lines: list[str], listener: Listener) -> list[str]:
+    line = raw.decode("utf-8", "replace").strip()
+    values = _object(line)
+    if values is not None:
+        listener.told(values)
+    elif line:
+        listener.said(line)
+        return [*lines[-_KEPT_LINES:], line]
+    return lines
 
 
 def _object(text: str) -> dict[str, Any] | None:

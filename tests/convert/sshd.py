@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pwd
 import shlex
 import shutil
+import signal
 import socket
 import subprocess
 import time
@@ -45,9 +47,9 @@ class Machine:
 
     def drop_connections(self) -> None:
         """End all connections, as a broken link would; the server stays."""
-        for pid in _children(self.process.pid):
-            subprocess.run(["pkill", "-KILL", "-P", str(pid)], check=False)
-            with_kill(pid)
+        for pid in _connections(self.process.pid):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
 
     def stop(self) -> None:
         """End the server and its connections."""
@@ -56,16 +58,17 @@ class Machine:
         self.process.wait()
 
 
-def with_kill(pid: int) -> None:
-    try:
-        os.kill(pid, 9)
-    except ProcessLookupError:
-        pass
-
-
-def _children(pid: int) -> list[int]:
-    found = subprocess.run(["pgrep", "-P", str(pid)], capture_output=True, text=True, check=False)
-    return [int(line) for line in found.stdout.split()]
+def _connections(server: int) -> list[int]:
+    """Return the processes of a server: one for each connection, or two, one below the other."""
+    parents = {}
+    for status in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            pid, _, rest = status.read_text().partition(" (")
+            name, _, fields = rest.rpartition(") ")
+            if name.startswith("sshd"):
+                parents[int(pid)] = int(fields.split()[1])
+    below = [pid for pid, parent in parents.items() if parent == server]
+    return [*below, *(pid for pid, parent in parents.items() if parent in below)]
 
 
 def start(folder: Path) -> Machine:
