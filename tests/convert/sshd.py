@@ -45,9 +45,14 @@ class Machine:
         path.chmod(0o755)
         return path
 
+    @property
+    def connections(self) -> list[int]:
+        """The server's processes for them: one for each, or two, one below the other."""
+        return _connections(self.process.pid)
+
     def drop_connections(self) -> None:
         """End all connections, as a broken link would; the server stays."""
-        for pid in _connections(self.process.pid):
+        for pid in self.connections:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
 
@@ -59,7 +64,6 @@ class Machine:
 
 
 def _connections(server: int) -> list[int]:
-    """Return the processes of a server: one for each connection, or two, one below the other."""
     parents = {}
     for status in Path("/proc").glob("[0-9]*/stat"):
         with contextlib.suppress(OSError):
