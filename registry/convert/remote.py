@@ -183,7 +183,7 @@ def run_on(link: Ssh, arguments: Sequence[str], listener: Listener) -> Mapping[s
             hint=f"try by hand: {link.host.command} rkfetch --version",
         )
     if status:
-        raise _failure(values.get("error"), status, link.host)
+        raise _failure(values.get("error"), status, link.host, lines)
     return values
 
 
@@ -273,13 +273,14 @@ _BY_CODE: dict[int, type[RkfetchError]] = {
 }
 
 
-def _failure(error: Any, status: int, host: RemoteHost) -> RkfetchError:
-    """Return a failure there as one here, which says where."""
+def _failure(error: Any, status: int, host: RemoteHost, lines: list[str]) -> RkfetchError:
+    """Return a failure there as one here, which says where; ``lines`` are what was said before."""
     said = error if isinstance(error, dict) else {}
     message, cause, hint = said.get("message"), said.get("cause"), said.get("hint")
+    causes = [line for line in cause if isinstance(line, str)] if isinstance(cause, list) else []
     kind = errors.ConversionError if status == _INTERRUPTED else _BY_CODE.get(status, RkfetchError)
     return kind(
         f"on {host.name}: {message if isinstance(message, str) else f'status {status}'}",
-        cause=[line for line in cause if isinstance(line, str)] if isinstance(cause, list) else (),
+        cause=causes or last_lines("\n".join(lines)),
         hint=f"on {host.name}: {hint}" if isinstance(hint, str) else None,
     )
