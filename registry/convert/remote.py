@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from rkfetch import __version__
 from rkfetch.registry import errors
-from rkfetch.registry.carry import bring
+from rkfetch.registry.bring import bring
 from rkfetch.registry.errors import IntegrityError, RkfetchError, UsageError
 from rkfetch.registry.ssh import SSH_FAILED, RemoteHost, Ssh, end, last_lines
 

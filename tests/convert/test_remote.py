@@ -18,8 +18,9 @@ import pytest
 
 from convert import sshd
 from rkfetch import __version__
-from rkfetch.registry.carry import bring, deliver
+from rkfetch.registry.bring import bring
 from rkfetch.registry.convert.remote import convert_on, run_on, version_on
+from rkfetch.registry.deliver import deliver
 from rkfetch.registry.errors import (
     AuthenticationError,
     ConversionUnavailableError,
@@ -96,7 +97,7 @@ def test_without_ssh_it_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> N
 def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Machine]:
     started = sshd.start(tmp_path / "there")
     monkeypatch.setenv("PATH", f"{tmp_path / 'there' / 'client'}:{os.environ['PATH']}")
-    monkeypatch.setattr("rkfetch.registry.carry._PAUSE_S", 0.05)
+    monkeypatch.setattr("rkfetch.registry.bring._PAUSE_S", 0.05)
     yield started
     started.stop()
 
