@@ -125,7 +125,8 @@ def _tokens() -> tuple[_Token, ...]:
             r"opt(?:im(?:i[sz]ation)?)?(?:[-_]?l(?:evel|v)?)?[-_]?(?P<n>[0-3])",
             _number,
         ),
-        _token("opt_level", r"o(?P<n>[0-3])", _number),
+        # `Marco-o1` is a model.
+        _token("opt_level", r"(?<!marco[-_. ])o(?P<n>[0-3])", _number),
         _token(
             "npu_cores", r"(?:num[-_]?)?npu[-_]?(?:cores?[-_]?)?(?:num[-_]?)?(?P<n>[1-3])", _number
         ),

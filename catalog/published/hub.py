@@ -6,28 +6,20 @@ to, and sent back as one commit upon the commit that it was made from.
 
 from __future__ import annotations
 
-import os
 import tempfile
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from rkfetch.registry.errors import (
-    AuthenticationError,
-    NetworkError,
-    RkfetchError,
-    UsageError,
-)
-from rkfetch.registry.hub import endpoint, hub_token
+from rkfetch.catalog.hub_writing import writing_to
 
 from .form import MANIFEST, PARTS, SIGNATURE, read_manifest
 from .publish import EXPIRES_DAYS, PAGE, publish
 from .reading import FormError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from huggingface_hub import HfApi
 
@@ -69,19 +61,7 @@ def publish_to_hub(
         NetworkError: the Hub cannot be asked, or somebody else writes at the same time.
         As `publish` besides.
     """
-    if repo.count("/") != 1 or not all(repo.split("/")):
-        raise UsageError(f"'{repo}' names no repository", hint="an example: --hub OWNER/NAME")
-    token = hub_token()
-    if token is None:
-        raise AuthenticationError(
-            f"publishing to {repo} needs a token",
-            hint="make one that may write at https://huggingface.co/settings/tokens, and set "
-            "HF_TOKEN or run `hf auth login`",
-        )
-    with _spoken(repo):
-        from huggingface_hub import HfApi
-
-        api = HfApi(endpoint=endpoint(), token=token, library_name="rkfetch")
+    with writing_to(repo, option="--hub") as api:
         api.create_repo(repo, repo_type="dataset", exist_ok=True)
         return _send(
             api,
@@ -160,52 +140,6 @@ def _fetch(api: HfApi, repo: str, commit: str, there: set[str], folder: Path) ->
         for path in sorted(manifest.referred | signatures):
             fetch(path)
     return found
-
-
-@contextmanager
-def _spoken(repo: str) -> Iterator[None]:
-    """Turn what huggingface_hub raises into our errors."""
-    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")  # read once, at import
-    import httpx2
-    from huggingface_hub import constants
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError
-    from huggingface_hub.utils.tqdm import disable_progress_bars
-
-    # Plain uploads, whoever imported it first: parts are too small for Xet to gain anything.
-    constants.HF_HUB_DISABLE_XET = True
-    disable_progress_bars()
-    try:
-        yield
-    except RkfetchError:
-        raise
-    except HFValidationError as error:
-        raise UsageError(f"'{repo}' names no repository", cause=[str(error)]) from error
-    except HfHubHTTPError as error:
-        raise _of_status(error, repo) from error
-    except (httpx2.HTTPError, OSError, RuntimeError) as error:  # RuntimeError: an upload ended
-        raise NetworkError(
-            f"the Hub cannot be asked about {repo}",
-            cause=[str(error)[:200]],
-            hint="check the network; the same command begins anew, and nothing is half published",
-        ) from error
-
-
-def _of_status(error: Any, repo: str) -> RkfetchError:
-    status = error.response.status_code
-    said = [f"status {status}", str(error.server_message or "")[:200]]
-    if status in {401, 403, 404}:
-        return AuthenticationError(
-            f"the token may not write to {repo}",
-            cause=said,
-            hint="it needs the right to write there: https://huggingface.co/settings/tokens",
-        )
-    if status == 412:
-        return NetworkError(
-            f"somebody else wrote to {repo} at the same time",
-            cause=said,
-            hint="run the same command again",
-        )
-    return NetworkError(f"the Hub did not take what was published to {repo}", cause=said)
 
 
 def _card(name: str, repo: str, key: str | None) -> str:

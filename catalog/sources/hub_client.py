@@ -64,9 +64,7 @@ def connect(turn_page: Callable[[], None], courtesy: Courtesy | None) -> HfApi:
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
     from huggingface_hub import HfApi, set_client_factory
 
-    log = logging.getLogger("huggingface_hub")
-    log.handlers[:] = [logging.NullHandler()]
-    log.propagate = False
+    silence()
     set_client_factory(lambda: _client(base, turn_page, courtesy))
     token = hub_token() if addresses.token_fits(base) else None
     return HfApi(
@@ -75,6 +73,13 @@ def connect(turn_page: Callable[[], None], courtesy: Courtesy | None) -> HfApi:
         library_name="rkfetch",
         library_version=rkfetch_version(),
     )
+
+
+def silence() -> None:
+    """Let huggingface_hub tell the terminal nothing: what matters is told in our words."""
+    log = logging.getLogger("huggingface_hub")
+    log.handlers[:] = [logging.NullHandler()]
+    log.propagate = False
 
 
 def pages_of_models(api: HfApi, params: dict[str, Any]) -> Iterator[dict[str, Any]]:

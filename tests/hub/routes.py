@@ -77,6 +77,8 @@ def _route(hub: Hub, request: Request, parts: list[str]) -> Reply:
         case ["datasets", owner, git, "info", "lfs", "objects", "batch"]:
             name = git.removesuffix(".git")
             return _with_repo(hub, request, owner, name, ["lfs"], kind="datasets")
+        case [owner, git, "info", "lfs", "objects", "batch"]:
+            return _with_repo(hub, request, owner, git.removesuffix(".git"), ["lfs"])
         case ["datasets", owner, name, ("resolve" | "raw") as verb, revision, *path] if path:
             rest = [verb, revision, *path]
             return _with_repo(hub, request, owner, name, rest, kind="datasets")

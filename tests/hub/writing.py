@@ -27,17 +27,22 @@ def create(hub: Hub, request: Request) -> Reply:
     if account is None:
         return error_reply(401, "Invalid username or password.")
     what = json.loads(request.body)
+    kind = what.get("type", "model")
     repo_id = f"{what.get('organization') or account.user}/{what['name']}"
-    url = f"{hub.endpoint}/datasets/{repo_id}"
-    if hub.find_dataset(repo_id) is not None:
+    url = f"{hub.endpoint}/{'datasets/' if kind == 'dataset' else ''}{repo_id}"
+    found = hub.find_dataset(repo_id) if kind == "dataset" else hub.find_repo(repo_id)
+    if found is not None:
         return json_reply(
-            {"error": "You already created this dataset repo", "url": url}, status=409
+            {"error": f"You already created this {kind} repo", "url": url}, status=409
         )
     if account.user != repo_id.partition("/")[0]:
         return error_reply(
-            403, "You don't have the rights to create a dataset under this namespace"
+            403, f"You don't have the rights to create a {kind} under this namespace"
         )
-    hub.add_dataset(repo_id)
+    if kind == "dataset":
+        hub.add_dataset(repo_id)
+    else:
+        hub.add_repo(repo_id, private=what.get("visibility") == "private")
     return json_reply({"url": url, "name": repo_id, "id": hex_of(repo_id, 24)})
 
 
