@@ -13,11 +13,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rkfetch.registry.convert.convention import file_name
 from rkfetch.registry.errors import IntegrityError, RkfetchError, UsageError
 from rkfetch.registry.model import Artifact, settle
 from rkfetch.registry.progress import NoProgress
 
-from .convention import file_name
 from .entries import Repository
 from .hub_writing import writing_to
 from .licences import licence_note

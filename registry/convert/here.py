@@ -47,7 +47,7 @@ def environment_for(
         from .container import ContainerEnvironment
 
         return ContainerEnvironment(
-            engine=chosen.engine, wheel=wheel, toolkit=plan.toolkit, device=plan.device
+            home, engine=chosen.engine, wheel=wheel, toolkit=plan.toolkit, device=plan.device
         )
     from .venv_environment import VenvEnvironment
 

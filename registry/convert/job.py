@@ -1,6 +1,6 @@
 """One conversion as the driver is told of it, and what it tells on the way: plain data.
 
-The driver runs beside the vendor's code, where rkfetch is not installed; `Job.as_json` and `event`
+The driver runs beside the vendor's code, where rkfetch is not installed; `Job.as_json` and `Event`
 are all that both sides share.
 """
 
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -59,6 +59,7 @@ class Job:
 
 
 Kind = Literal["started", "phase", "progress", "log", "alive", "result", "failed"]
+_KINDS = frozenset(get_args(Kind))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,6 +87,3 @@ class Event:
         if not isinstance(values, dict) or values.get("event") not in _KINDS:
             return None
         return cls(kind=values.pop("event"), values=values)
-
-
-_KINDS = {"started", "phase", "progress", "log", "alive", "result", "failed"}

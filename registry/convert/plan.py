@@ -16,6 +16,7 @@ from rkfetch.registry.model import Artifact, Evidence, Origin, Platform, Quant, 
 from rkfetch.registry.versions import Version
 
 from .architectures import CHANGELOG, is_multimodal, supported_since
+from .convention import file_name
 from .job import Job
 from .needs import MEMORY_SOURCE, estimate
 from .toolkits import REPOSITORY, TOOLKITS
@@ -102,14 +103,9 @@ class Plan:
     @property
     def file_name(self) -> str:
         """The name that says all that a file's name can: model, SoC, quantisation, context."""
-        parts = (
-            self.base.name,
-            self.target.platform.value,
-            str(self.quant),
-            f"ctx{self.context}",
-            f"v{self.toolkit.version}",
+        return file_name(
+            self.base.name, self.target.platform, self.quant, self.toolkit.version, self.context
         )
-        return "-".join(parts) + ".rkllm"
 
     @property
     def parameters(self) -> dict[str, Any]:

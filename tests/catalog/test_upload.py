@@ -11,12 +11,12 @@ import pytest
 from crawls import everything, updated
 from hub.server import Fault, Hub
 from rkfetch.catalog.cards import read_card, said_of
-from rkfetch.catalog.convention import repository_name
 from rkfetch.catalog.database import Catalog
 from rkfetch.catalog.naming import CardFacts, CardText, guess
 from rkfetch.catalog.published.selection import Rows
 from rkfetch.catalog.upload import Made, reservations, upload
 from rkfetch.registry.convert.base import BaseModel
+from rkfetch.registry.convert.convention import repository_name
 from rkfetch.registry.errors import (
     AuthenticationError,
     IntegrityError,

@@ -115,7 +115,8 @@ class TestToolkit:
     def test_an_architecture_that_nobody_names_is_refused_and_can_be_forced(self) -> None:
         with pytest.raises(ConversionUnavailableError, match="MistralForCausalLM"):
             plan(architecture="MistralForCausalLM")
-        assert plan(target(), Wishes(force=True), architecture="MistralForCausalLM")
+        forced = plan(target(), Wishes(force=True), architecture="MistralForCausalLM")
+        assert forced.toolkit.version == Version("1.2.3")
 
     def test_without_a_runtime_nothing_is_guessed(self) -> None:
         with pytest.raises(UsageError, match="runtime"):
@@ -260,9 +261,10 @@ class TestWishes:
 def test_what_the_board_could_not_load_is_not_made() -> None:
     with pytest.raises(MemoryFitError):
         plan(target(memory_bytes=4 << 30), parameters=8_000_000_000, name="Qwen3-8B")
-    assert plan(
+    forced = plan(
         target(memory_bytes=4 << 30), Wishes(force=True), parameters=8_000_000_000, name="Qwen3-8B"
     )
+    assert forced.needs.output_bytes > 4e9
 
 
 def test_memory_is_four_bytes_a_parameter_or_two() -> None:
@@ -281,7 +283,12 @@ def test_what_the_user_should_know_is_noted() -> None:
 
 def test_a_gguf_file_needs_1_1(tmp_path: Path) -> None:
     file = tmp_path / "x.gguf"
-    known = {"path": file, "hub_id": None, "architecture": "qwen2", "quantised": "q4_0"}
+    known: dict[str, Any] = {
+        "path": file,
+        "hub_id": None,
+        "architecture": "qwen2",
+        "quantised": "q4_0",
+    }
     job = plan(**known).job(file, tmp_path)
     assert job.load == {}
     with pytest.raises(UsageError, match="GGUF"):

@@ -6,11 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rkfetch.catalog.convention import file_name, repository_name
 from rkfetch.catalog.database import Catalog
 from rkfetch.catalog.files import SNAPSHOT
 from rkfetch.catalog.models import hub_id
 from rkfetch.catalog.naming import guess
+from rkfetch.registry.convert.convention import file_name, repository_name
 from rkfetch.registry.convert.toolkits import TOOLKITS
 from rkfetch.registry.model import Platform, Quant
 from rkfetch.registry.versions import Version
