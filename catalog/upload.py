@@ -13,10 +13,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rkfetch.registry.convert.base import BaseModel
 from rkfetch.registry.convert.convention import file_name
-from rkfetch.registry.errors import IntegrityError, RkfetchError, UsageError
-from rkfetch.registry.model import Artifact, settle
+from rkfetch.registry.errors import (
+    AuthenticationError,
+    IntegrityError,
+    RkfetchError,
+    UsageError,
+)
+from rkfetch.registry.model import Artifact, Platform, Quant, settle
 from rkfetch.registry.progress import NoProgress
+from rkfetch.registry.versions import Version
 
 from .entries import Repository
 from .hub_writing import writing_to
@@ -41,18 +48,18 @@ if TYPE_CHECKING:
     from huggingface_hub import HfApi
     from huggingface_hub.hf_api import ModelInfo
 
-    from rkfetch.registry.convert.base import BaseModel
-    from rkfetch.registry.model import Platform, Quant
+    from rkfetch.registry.convert.run import Converted
     from rkfetch.registry.progress import Progress
     from rkfetch.registry.rkllm import RkllmFacts
     from rkfetch.registry.store import Installed
-    from rkfetch.registry.versions import Version
 
     from .database import Catalog
 
 _SOURCE = "huggingface"
 _LARGEST_NOTE = 1 << 20
 """Bytes of a card or record that is read."""
+_PARAMETERS = ("algorithm", "optimization_level", "npu_cores", "hybrid_rate", "dataset", "dtype")
+"""What is said of it beside what the file's name says."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,6 +77,27 @@ class Made:
     """Digests by name, as `Environment.digests` gives them."""
     at: str | None = None
     """RFC 3339."""
+
+    @classmethod
+    def of(cls, converted: Converted) -> Made:
+        """Return how a file was made that was converted here, or brought here."""
+        made = converted.made
+        base = made["base"]
+        return cls(
+            base=BaseModel(
+                name=base["model"].rpartition("/")[2],
+                hub_id=base["model"] if base["path"] is None else None,
+                revision=base["revision"],
+                licence=made["licence"],
+            ),
+            platform=Platform(made["platform"]),
+            quant=Quant.parse(made["quant"]),
+            toolkit=Version(made["toolkit"]),
+            context=made["context"],
+            parameters={n: made[n] for n in _PARAMETERS if made.get(n) is not None},
+            environment=made.get("environment", {}),
+            at=made["started"],
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,16 +119,42 @@ class Uploaded:
         return f"hf:{self.repo}/{self.path}"
 
 
-def reservations(base: BaseModel) -> tuple[str, ...]:
+def reservations(name: str, *, licence: str | None, gated: bool) -> tuple[str, ...]:
     """Return what to know before a build of a model is published, to be shown when asking."""
-    name = base.hub_id or base.name
-    notes = [licence_note(base.licence, base=name)]
-    if base.gated:
+    notes = [licence_note(licence, base=name)]
+    if gated:
         notes.append(
             f"{name} is gated: its owner gives it only to those who accept its terms, and a "
             "public upload gives this build to everybody"
         )
     return tuple(note for note in notes if note)
+
+
+def require_access(repo: str) -> None:
+    """Ask the Hub whether its token may write to a repository: better before half an hour's work.
+
+    Raises:
+        UsageError: ``repo`` is no name.
+        AuthenticationError: there is no token, it may only read, or it is of somebody else.
+        NetworkError: the Hub cannot be asked.
+    """
+    with writing_to(repo, option="--upload") as api:
+        account = api.whoami()
+    owner = repo.partition("/")[0]
+    names = [account.get("name"), *(o.get("name") for o in account.get("orgs") or ())]
+    if owner.lower() not in {str(name).lower() for name in names if name}:
+        raise AuthenticationError(
+            f"the token may not write to {repo}",
+            cause=[f"it belongs to {names[0]}"],
+            hint=f"--upload {names[0]}, or another token (HF_TOKEN)",
+        )
+    token = (account.get("auth") or {}).get("accessToken") or {}
+    if token.get("role") == "read":
+        raise AuthenticationError(
+            f"the token may not write to {repo}",
+            cause=["it is one that may only read"],
+            hint="make one that may write at https://huggingface.co/settings/tokens",
+        )
 
 
 def upload(

@@ -15,10 +15,11 @@ from typing import TYPE_CHECKING, Any
 from rkfetch.registry.errors import RkfetchError, UsageError
 
 from .convert_progress import watching
-from .output import emit, human_bytes, safe, say, talks_to_terminal, wrapped
+from .output import safe, say, say_wrapped, talks_to_terminal
+from .plan_text import plan_json, where_lines
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator, Mapping
 
     from rkfetch.catalog.database import Catalog
     from rkfetch.registry.convert.base import BaseModel
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
     from .question import Question
 
 
-_OF_THIS_MACHINE = {"environment", "toolkit_wheel", "allow_unknown_toolkit", "dataset"}
+_OF_THIS_MACHINE = {"toolkit_wheel", "allow_unknown_toolkit", "dataset"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,25 +59,31 @@ class How:
     def words(self) -> Iterator[str]:
         """Yield the options as a command line of another machine has them."""
         for item in fields(self):
-            value = None if item.name in _OF_THIS_MACHINE else getattr(self, item.name)
+            value = getattr(self, item.name)
+            # Not `in`: level 0 equals False.
+            if item.name in _OF_THIS_MACHINE or value is None or value is False or value == "auto":
+                continue
             option = "--" + item.name.replace("_", "-")
-            if value is True:
-                yield option
-            elif value not in {None, False, "auto"}:
-                yield from (option, str(value))
+            yield from (option,) if value is True else (option, str(value))
 
 
-def command_line(question: Question, how: How, target: Target, *more: str) -> str:
-    """Return the command that does the same on another machine."""
-    said = ["rkfetch", "convert", question.model, "--platform", target.platform.value]
+def arguments(question: Question, how: How, target: Target) -> list[str]:
+    """Return what `rkfetch convert` is told on another machine to do the same."""
+    said = [question.model, "--platform", target.platform.value]
     if target.runtime is not None:
         said += ["--runtime", str(target.runtime)]
     if target.memory_bytes is not None:
         said += ["--memory", question.memory or f"{target.memory_bytes >> 20}M"]
     if target.context is not None:
         said += ["--context", str(target.context)]
-    said += [f"--{n.replace('_', '-')}" for n in ("allow_risky", "force") if getattr(question, n)]
-    return shlex.join([*said, *how.words(), *more])
+    allowed = ("allow_risky", "allow_unverified", "force")
+    said += [f"--{name.replace('_', '-')}" for name in allowed if getattr(question, name)]
+    return [*said, *how.words()]
+
+
+def command_line(question: Question, how: How, target: Target, *more: str) -> str:
+    """Return the command that does the same on another machine."""
+    return shlex.join(["rkfetch", "convert", *arguments(question, how, target), *more])
 
 
 class Conversion:
@@ -89,7 +96,7 @@ class Conversion:
         self._quiet = quiet or question.as_json
         self._wheel: WheelFile | None = None
         self._machine: Machine
-        self._progress: Watching = watching(json_lines=question.as_json, quiet=quiet)
+        self.progress: Watching = watching(json_lines=question.as_json, quiet=quiet)
         self.base: BaseModel
         self.plan: Plan
         self.chosen: Chosen | None = None
@@ -123,7 +130,7 @@ class Conversion:
                     subject.hub_id,
                     self._how.revision,
                     http=client,
-                    waiting=self._progress.waiting,
+                    waiting=self.progress.waiting,
                 )
         self.plan = make_plan(self.base, _with_quant(self._target, subject.quant), self._wishes())
 
@@ -193,110 +200,33 @@ class Conversion:
     def _elsewhere(self, *more: str) -> str:
         return command_line(self._question, self._how, self._target, *more)
 
+    def made_before(self) -> Converted | None:
+        """Return the file of the same plan, if it was made on this machine before and is here."""
+        from rkfetch.registry.convert.run import made_before
+        from rkfetch.registry.store import Store, home
+
+        return made_before(self.plan, Store(home()))
+
     # --- what is said and asked -----------------------------------------------------------------
 
-    def lines(self, *, with_sources: bool = False) -> Iterator[str]:
-        """Say the plan, for people."""
-        plan, needs = self.plan, self.plan.needs
-        yield f"{safe(plan.base.words)}, converted for {plan.target.platform.value}:"
-        for decision in plan.decisions:
-            if decision.name == "base model":
-                yield from wrapped(safe(decision.why), lead="  ")
-                continue
-            lead = f"  {decision.name:<17} "
-            yield from wrapped(f"{safe(decision.value)} ({safe(decision.why)})", lead=lead)
-            if decision.source and with_sources:
-                yield f"{' ' * len(lead)}{decision.source}"
-        from rkfetch.registry.convert.needs import MEMORY_SOURCE
-        from rkfetch.registry.convert.preflight import duration
+    @property
+    def target(self) -> Target:
+        """The board, with the quantisation that was asked for."""
+        return self.plan.target
 
-        lead = f"  {'it takes about':<17} "
-        disk = human_bytes(needs.download_bytes + needs.work_bytes + needs.environment_bytes)
-        parts = f"{human_bytes(needs.download_bytes)} of them the base model"
-        if not needs.download_bytes:
-            parts = "the base model is here"
-        yield from wrapped(
-            f"{human_bytes(needs.memory_bytes)} of memory, {disk} of disk ({parts}), and "
-            f"{duration(needs.seconds)} after installing and downloading",
-            lead=lead,
-        )
-        if with_sources:
-            yield f"{' ' * len(lead)}{MEMORY_SOURCE}"
-        yield from wrapped(
-            f"{plan.file_name}, about {human_bytes(needs.output_bytes)}", lead=f"  {'file':<17} "
-        )
-        for note in plan.notes:
-            yield from wrapped(safe(note), lead="  note: ")
+    @property
+    def values(self) -> dict[str, Any]:
+        """The plan for programs."""
+        return plan_json(self.plan, self.chosen)
 
     def where_lines(self) -> Iterator[str]:
         """Say where the toolkit would run, and what is uncertain about it."""
-        chosen = self.chosen
-        assert chosen is not None  # `check` has chosen
-        if chosen.engine is not None:
-            yield f"It runs in a container ({chosen.engine.name}), without network."
-        elif chosen.python is not None:
-            yield from wrapped(
-                "It runs in a virtual environment, because no container engine works here: the "
-                "vendor's code, and any that lies with the model, can do there all that you can."
-            )
-        for warning in chosen.warnings:
-            yield from wrapped(warning, lead="warning: ")
-
-    def as_json(self) -> dict[str, Any]:
-        """Return the plan for programs."""
-        plan, needs, chosen = self.plan, self.plan.needs, self.chosen
-        where = None
-        if chosen is not None:
-            where = f"container ({chosen.engine.name})" if chosen.engine else "venv"
-        return {
-            "base": {
-                "model": plan.base.hub_id,
-                "path": str(plan.base.path) if plan.base.path and not plan.base.hub_id else None,
-                "revision": plan.base.revision,
-                "architecture": plan.base.architecture,
-                "parameters": plan.base.parameters,
-                "licence": plan.base.licence,
-                "code": list(plan.base.code.all),
-            },
-            "file": plan.file_name,
-            **plan.parameters,
-            "decisions": [
-                {"name": d.name, "value": d.value, "why": d.why, "source": d.source}
-                for d in plan.decisions
-            ],
-            "needs": {
-                "memory_bytes": needs.memory_bytes,
-                "download_bytes": needs.download_bytes,
-                "work_bytes": needs.work_bytes,
-                "environment_bytes": needs.environment_bytes,
-                "output_bytes": needs.output_bytes,
-                "seconds": list(needs.seconds),
-            },
-            "notes": list(plan.notes),
-            "environment": where,
-            "warnings": list(chosen.warnings) if chosen else [],
-        }
+        return where_lines(self.values)
 
     def require_consent_to_code(self) -> None:
-        """Let nobody run a stranger's Python with all their rights unasked.
-
-        Raises:
-            UsageError: nobody agreed.
-        """
-        chosen, code = self.chosen, self.plan.base.code
-        if not code or chosen is None or chosen.engine is not None or self._how.trust_code:
-            return
-        if not self._quiet and can_ask():
-            for item in code.all:
-                say(f"  {safe(item)}")
-            if says_yes("Run this code, with all that you may do here?"):
-                return
-        raise UsageError(
-            f"{self.plan.base.name} brings code that would run with all your rights",
-            cause=[safe(item) for item in code.all[:5]],
-            hint="install podman, which keeps it away from your files; or read it, and say "
-            "--trust-code",
-        )
+        """As `require_consent_to_code`."""
+        if not self._how.trust_code:
+            require_consent_to_code(self.values, ask=not self._quiet and can_ask())
 
     # --- carrying it out ------------------------------------------------------------------------
 
@@ -306,7 +236,6 @@ class Conversion:
         Raises:
             RkfetchError: as `convert.run.convert`.
         """
-        from rkfetch.catalog.conversions import note_conversion
         from rkfetch.registry.convert.base_cache import fetch
         from rkfetch.registry.convert.here import environment_for
         from rkfetch.registry.convert.run import convert
@@ -314,7 +243,7 @@ class Conversion:
 
         assert self.chosen is not None  # `check` has chosen
         store = Store(home())
-        progress = self._progress
+        progress = self.progress
         with closing(progress), _network(http) as client:
             environment = environment_for(
                 self.plan,
@@ -333,20 +262,42 @@ class Conversion:
                 fetch=lambda base: fetch(base, http=client, progress=progress),
                 memory_bytes=self._machine.limit_bytes,
             )
-        for warning in () if self._quiet else progress.warnings:
-            for line in wrapped(safe(warning), lead="warning: "):
-                say(line)
-        try:
-            note_conversion(catalog, made)
-        except RkfetchError as error:
-            say(f"warning: the catalog does not know it: {safe(error.message)}")
+        tell_and_note(made, catalog, () if self._quiet else progress.warnings)
         return made
 
 
-def emit_plan(conversion: Conversion) -> None:
-    """Write the plan as the answer."""
-    for line in conversion.lines(with_sources=True):
-        emit(line)
+def require_consent_to_code(plan: Mapping[str, Any], *, ask: bool) -> None:
+    """Let nobody run a stranger's Python with all their rights unasked.
+
+    Raises:
+        UsageError: nobody agreed.
+    """
+    code = [safe(item) for item in plan["base"]["code"]]
+    if not code or plan["environment"] != "venv":
+        return
+    if ask:
+        for item in code:
+            say(f"  {item}")
+        if says_yes("Run this code, with all that you may do there?"):
+            return
+    raise UsageError(
+        f"{safe(plan['base']['name'])} brings code that would run with all your rights",
+        cause=code[:5],
+        hint="install podman, which keeps it away from your files; or read it, and say "
+        "--trust-code",
+    )
+
+
+def tell_and_note(made: Converted, catalog: Catalog, warnings: Iterable[str]) -> None:
+    """Say what the toolkit warned of, and let the catalog know the file."""
+    from rkfetch.catalog.conversions import note_conversion
+
+    for warning in warnings:
+        say_wrapped(safe(warning), lead="warning: ")
+    try:
+        note_conversion(catalog, made)
+    except RkfetchError as error:
+        say(f"warning: the catalog does not know it: {safe(error.message)}")
 
 
 def can_ask() -> bool:

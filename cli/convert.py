@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
@@ -14,16 +14,22 @@ from rkfetch.registry.model import CONVERTED, LOCAL
 
 from . import options
 from .answers import question_json
-from .conversion import Conversion, How, can_ask, command_line, emit_plan, says_yes
+from .conversion import Conversion, How, can_ask, command_line, says_yes
+from .conversion_after import Afterwards, Done
 from .opening import open_catalog, open_network
-from .output import emit, emit_json, human_bytes, safe, say, wrapped
+from .output import emit, emit_json, human_bytes, safe, say, say_wrapped
+from .plan_text import plan_lines
 from .question import Question, asks  # noqa: TC001 - asks evaluates the annotations
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from rkfetch.catalog.database import Catalog
     from rkfetch.registry.convert.run import Converted
     from rkfetch.registry.http import Http
     from rkfetch.registry.model import Target
+
+    from .conversion_on import ConversionOn
 
 DryRunOption = Annotated[
     bool, typer.Option("--dry-run", "-n", help="Print the plan, and whether it can be done here.")
@@ -188,28 +194,75 @@ def convert_command(
     """
     given = locals()
     how = How(**{item.name: given[item.name] for item in fields(How)})
-    conversion = Conversion(question, how, _target(question), quiet=quiet)
     silent = quiet or question.as_json
+    after = Afterwards.parse(
+        deliver=deliver, upload=upload, private=private, offline=question.offline
+    )
+    target = _target(question)
     network = open_network(offline=question.offline, patient=True)
-    with open_catalog(quiet=silent) as catalog, network as http:
-        conversion.prepare(catalog, http)
+    with ExitStack() as stack, open_catalog(quiet=silent) as catalog, network as http:
+        conversion: Conversion | ConversionOn
+        if on is not None:
+            from rkfetch.registry.ssh import RemoteHost
+
+            from .conversion_on import ConversionOn
+
+            host = RemoteHost.parse(on)
+            conversion = ConversionOn(host, stack, question, how, target, quiet=quiet)
+            conversion.prepare()
+        else:
+            conversion = Conversion(question, how, target, quiet=quiet)
+            conversion.prepare(catalog, http)
         if not silent:
             _mention_what_is_published(question, catalog)
         if dry_run:
-            _answer_with_plan(conversion, as_json=question.as_json)
+            _answer_with_plan(conversion, after, as_json=question.as_json)
             return
-        if not silent:
-            for line in conversion.lines():
-                say(line)
+        here = conversion.made_before()
+        if here is None or after.upload is not None:
+            _agree(conversion, after, here, yes=yes, silent=silent)
+        board = after.open(stack, conversion.values)
+        made = here or conversion.carry_out(catalog, http)
+        done = after.carry_out(
+            made, conversion.values, board=board, catalog=catalog, progress=conversion.progress
+        )
+    _conclude(conversion, question, made, done, output=output, quiet=silent)
+
+
+def _agree(
+    conversion: Conversion | ConversionOn,
+    after: Afterwards,
+    here: Converted | None,
+    *,
+    yes: bool,
+    silent: bool,
+) -> None:
+    """Say what it takes, make sure that it can be done, and ask.
+
+    Raises:
+        ConversionUnavailableError, DiskSpaceError: this machine cannot do it.
+        UsageError: nobody agreed.
+    """
+    if here is None:
+        _tell(plan_lines(conversion.values), silent)
         conversion.check()
-        if not silent:
-            for line in conversion.where_lines():
-                say(line)
-        if not (yes or silent) and can_ask() and not says_yes("Convert it now?"):
-            raise UsageError("nobody agreed to convert it", hint="--yes asks nothing")
+        _tell(conversion.where_lines(), silent)
+    _tell(after.lines(conversion.values), silent)
+    doing = [*(["convert it"] if here is None else []), *(["publish it"] if after.upload else [])]
+    what = " and ".join(doing)
+    if not yes and not silent and can_ask():
+        yes = says_yes(f"{what.capitalize()} now?")
+    elif after.upload is None:
+        yes = True  # who typed the command wants it
+    if not yes:
+        raise UsageError(f"nobody agreed to {what}", hint="--yes asks nothing")
+    if here is None:
         conversion.require_consent_to_code()
-        made = conversion.carry_out(catalog, http)
-    _conclude(conversion, question, made, output=output, quiet=silent)
+
+
+def _tell(lines: Iterator[str], silent: bool) -> None:
+    for line in () if silent else lines:
+        say(line)
 
 
 def _mention_what_is_published(question: Question, catalog: Catalog) -> None:
@@ -219,8 +272,7 @@ def _mention_what_is_published(question: Question, catalog: Catalog) -> None:
         published = answer.choice.artifact if answer.choice is not None else None
         if published is not None and published.source not in {LOCAL, CONVERTED}:
             note = f"a build that fits is published, in {safe(published.repo)}"
-            for line in wrapped(f"{note}: `rkfetch {safe(question.model)}`", lead="note: "):
-                say(line)
+            say_wrapped(f"{note}: `rkfetch {safe(question.model)}`", lead="note: ")
 
 
 def convert_instead(
@@ -264,13 +316,13 @@ def convert_instead(
         raise _joined(nothing_fits, error) from error
     if not silent:
         say(f"No published build fits: {safe(nothing_fits.message, limit=200)}.")
-        for line in (*conversion.lines(), *conversion.where_lines()):
-            say(line)
+    _tell(plan_lines(conversion.values), silent)
+    _tell(conversion.where_lines(), silent)
     if when == "auto" and not says_yes("Convert it now?"):
         raise nothing_fits
     conversion.require_consent_to_code()
     made = conversion.carry_out(catalog, http)
-    _conclude(conversion, question, made, output=output, quiet=silent)
+    _conclude(conversion, question, made, Done(), output=output, quiet=silent)
 
 
 def _refuse_unasked(conversion: Conversion, command: str) -> NoReturn:
@@ -305,9 +357,10 @@ def _target(question: Question) -> Target:
 
 
 def _conclude(
-    conversion: Conversion,
+    conversion: Conversion | ConversionOn,
     question: Question,
     made: Converted,
+    done: Done,
     *,
     output: str | None,
     quiet: bool,
@@ -320,14 +373,15 @@ def _conclude(
 
         path = Store(home()).place(made.installed, Path(output))
     if not quiet:
-        done = "already here" if made.was_here else "converted"
-        say(f"{done} and verified, {human_bytes(record.size_bytes)}")
+        was = "already here" if made.was_here else "converted"
+        say(f"{was} and verified, {human_bytes(record.size_bytes)}")
+        done.tell()
     if not question.as_json:
         emit(str(path))
         return
     emit_json(
         {
-            **question_json(question.model, conversion.plan.target),
+            **question_json(question.model, conversion.target),
             "model": record.model,
             "action": "present" if made.was_here else "converted",
             "path": str(path),
@@ -339,27 +393,31 @@ def _conclude(
                 "bytes": record.size_bytes,
                 "sha256": record.sha256,
             },
-            "plan": conversion.as_json(),
+            "plan": conversion.values,
             "made": dict(made.made),
+            **done.as_json(),
         }
     )
 
 
-def _answer_with_plan(conversion: Conversion, *, as_json: bool) -> None:
+def _answer_with_plan(
+    conversion: Conversion | ConversionOn, after: Afterwards, *, as_json: bool
+) -> None:
     """Print the plan even where it cannot be carried out, and then say that.
 
     Raises:
         ConversionUnavailableError, DiskSpaceError: this machine cannot do it.
     """
     if not as_json:
-        emit_plan(conversion)
+        for line in plan_lines(conversion.values, with_sources=True):
+            emit(line)
     try:
         conversion.check()
     except RkfetchError as error:
-        error.answer = {"plan": conversion.as_json()}
+        error.answer = {"plan": conversion.values}
         raise
     if as_json:
-        emit_json({"status": "ok", "plan": conversion.as_json(), "error": None})
+        emit_json({"status": "ok", "plan": conversion.values, "error": None})
         return
-    for line in conversion.where_lines():
+    for line in (*conversion.where_lines(), *after.lines(conversion.values)):
         emit(line)

@@ -25,6 +25,12 @@ if TYPE_CHECKING:
 _LOG_EVERY_S = 30.0
 _DRAW_EVERY_S = 0.1
 _VERIFYING = "  verifying"
+_DOING = {
+    "download": "downloading",
+    "verify": "verifying",
+    "deliver": "copying",
+    "upload": "uploading",
+}
 _STEPS = {
     "import": "loading the toolkit",
     "load": "loading the base model",
@@ -62,19 +68,21 @@ class WatchingLines(Watching):
         super().__init__()
         self._clock = clock
         self._bytes: LogLines | None = None
-        self._reads = False
+        self._phase = "download"
         self._said_at = clock()
         self._at = ""
 
     # --- what is downloaded or read -------------------------------------------------------------
 
     def _new_bytes(self) -> LogLines:
-        return ReadingLines(_VERIFYING, self._clock) if self._reads else LogLines(self._clock)
+        if self._phase == "verify":
+            return ReadingLines(_VERIFYING, self._clock)
+        return LogLines(self._clock, doing=_DOING.get(self._phase, "downloading"))
 
     def phase(self, name: str) -> None:
-        """Note whether bytes are downloaded, or read again."""
+        """Note whether bytes come, go, or are read again."""
         self.close()
-        self._reads = name == "verify"
+        self._phase = name
 
     def started(self, total: int | None, resumed_from: int) -> None:
         """Say what comes."""
@@ -85,6 +93,13 @@ class WatchingLines(Watching):
         """Say how far it is."""
         if self._bytes is not None:
             self._bytes.advanced(received)
+
+    def restarted(self, reason: str) -> None:
+        """Say why it begins anew."""
+        if self._bytes is not None:
+            self._bytes.restarted(reason)
+        else:
+            say(f"starting over: {safe(reason)}")
 
     def waiting(self, reason: str, seconds: float) -> None:
         """Say what is waited for."""
@@ -135,7 +150,7 @@ class WatchingTerminal(WatchingLines):
         self._drawn = False
 
     def _new_bytes(self) -> LogLines:
-        return ReadingBar(_VERIFYING) if self._reads else TerminalBar()
+        return ReadingBar(_VERIFYING) if self._phase == "verify" else TerminalBar()
 
     def step(self, text: str) -> None:
         """Write above the line."""
@@ -181,6 +196,11 @@ class WatchingJson(Watching, JsonLines):
     def __init__(self) -> None:
         Watching.__init__(self)
         JsonLines.__init__(self)
+
+    def phase(self, name: str) -> None:
+        """Tell the phase; what is counted from now on is counted in it."""
+        JsonLines.phase(self, name)
+        self._phase, self._doing = name, _DOING.get(name, self._doing)
 
     def step(self, text: str) -> None:
         """Tell what begins."""

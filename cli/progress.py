@@ -38,8 +38,11 @@ class Silent(NoProgress):
 class LogLines(Silent):
     """For logs: at most one line per tenth or per half minute, no control characters."""
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, clock: Callable[[], float] = time.monotonic, *, doing: str = "downloading"
+    ) -> None:
         self._clock = clock
+        self._doing = doing
         self._total: int | None = None
         self._begun = self._said_at = clock()
         self._begun_at = self._said = 0
@@ -50,7 +53,7 @@ class LogLines(Silent):
         self._begun = self._said_at = self._clock()
         self._begun_at = self._said = resumed_from
         resumed = f", going on at {human_bytes(resumed_from)}" if resumed_from else ""
-        say(f"downloading {human_bytes(total)}{resumed}")
+        say(f"{self._doing} {human_bytes(total)}{resumed}")
 
     def advanced(self, received: int) -> None:
         """Say how far it is, now and then."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, cast, get_args
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -81,9 +81,15 @@ class Event:
     def read(cls, line: str) -> Event | None:
         """Read one line of the driver's output; None if it is none, whoever else printed it."""
         try:
-            values = json.loads(line)
+            return cls.of(json.loads(line))
         except (ValueError, RecursionError):
             return None
-        if not isinstance(values, dict) or values.get("event") not in _KINDS:
+
+    @classmethod
+    def of(cls, values: Any) -> Event | None:
+        """Return what a line held; None if that is no event."""
+        kind = values.get("event") if isinstance(values, dict) else None
+        if not isinstance(kind, str) or kind not in _KINDS:
             return None
-        return cls(kind=values.pop("event"), values=values)
+        known = cast("Kind", kind)
+        return cls(kind=known, values={n: v for n, v in values.items() if n != "event"})

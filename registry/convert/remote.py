@@ -11,24 +11,27 @@ import os
 import re
 import selectors
 import subprocess
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 from rkfetch import __version__
 from rkfetch.registry import errors
 from rkfetch.registry.bring import bring
 from rkfetch.registry.errors import IntegrityError, RkfetchError, UsageError
-from rkfetch.registry.ssh import SSH_FAILED, RemoteHost, Ssh, end, last_lines
+from rkfetch.registry.model import Platform, Quant
+from rkfetch.registry.rkllm_read import read_file
+from rkfetch.registry.ssh import SSH_FAILED, end, last_lines
+from rkfetch.registry.versions import Version
+
+from .run import Converted, record_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from rkfetch.registry.progress import Progress
     from rkfetch.registry.record import Record
     from rkfetch.registry.rkllm import RkllmFacts
-    from rkfetch.registry.store import Installed, Store
-
-__all__ = ["Brought", "Listener", "RemoteHost", "convert_on"]
+    from rkfetch.registry.ssh import RemoteHost, Ssh
+    from rkfetch.registry.store import Store
 
 _LONGEST_LINE = 64 << 10
 _LONGEST_ANSWER = 16 << 20
@@ -69,9 +72,6 @@ _INSTALL = (
 class Listener(Protocol):
     """Hears what rkfetch tells on the other machine. All of it is foreign text."""
 
-    def connected(self, host: RemoteHost, version: str) -> None:
-        """It answers, and has this version of rkfetch; ours may be another one."""
-
     def told(self, values: Mapping[str, Any]) -> None:
         """One object of its progress, as `cli.progress.JsonLines` writes them."""
 
@@ -79,58 +79,61 @@ class Listener(Protocol):
         """One line that was no such object."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Brought:
-    """A file that was made elsewhere and is here now."""
-
-    installed: Installed
-    answer: Mapping[str, Any]
-    """What rkfetch answered there; foreign."""
-    version: str
-    """Of rkfetch there."""
-
-
 def convert_on(
-    host: RemoteHost,
+    link: Ssh,
     arguments: Sequence[str],
     *,
+    platform: Platform,
     store: Store,
-    describe: Callable[[Mapping[str, Any], RkllmFacts], Record],
     listener: Listener,
-    progress: Progress | None = None,
-) -> Brought:
+    progress: Progress,
+) -> Converted:
     """Run ``rkfetch convert ARGUMENTS --json`` there and bring the file that it names back.
 
-    The answer has to have ``path``, and ``artifact`` with ``bytes`` and ``sha256``. ``describe`` is
-    given the answer and the header of the file, and returns its record; where it was made is noted
-    there as ``endpoint``. An exception, an interrupt too, ends what runs there.
+    Where it was made is noted in its record as ``endpoint``. An exception, an interrupt too, ends
+    what runs there.
 
     Raises:
-        UsageError: there is no ssh here, or no rkfetch there.
-        AuthenticationError, NetworkError: it cannot be reached; what came is kept.
-        IntegrityError: the file is not the one that it names, or no model.
+        AuthenticationError, NetworkError: the connection broke; what came is kept.
+        IntegrityError: the file is not the one that it names, no model, or for another platform
+            than was asked; or the answer does not tell how it was made.
         RkfetchError: of the class that rkfetch there failed with.
     """
-    with Ssh(host) as link:
-        version = version_on(link)
-        listener.connected(host, version)
-        answer = run_on(link, ["convert", *arguments, "--json"], listener)
-        path, size_bytes, sha256 = _file_of(answer, link.host)
-        installed = bring(
-            link,
-            store,
-            path,
-            size_bytes=size_bytes,
-            sha256=sha256,
-            describe=lambda facts: replace(
-                describe(answer, facts),
-                sha256=sha256,
-                size_bytes=size_bytes,
-                endpoint=host.address,
-            ),
-            progress=progress,
+    answer = run_on(link, ["convert", *arguments, "--json"], listener)
+    path, size_bytes, sha256 = _file_of(answer, link.host)
+    made = _made_of(answer, link.host)
+    if made["platform"] != platform.value:
+        raise IntegrityError(
+            f"{link.host.name} made a file for {made['platform']}, not for {platform.value}"
         )
-    return Brought(installed=installed, answer=answer, version=version)
+
+    def describe(facts: RkllmFacts) -> Record:
+        if facts.platform not in {None, platform}:
+            raise IntegrityError(
+                f"what {link.host.name} made is for {facts.platform_text}, not {platform.value}"
+            )
+        return record_of(
+            made,
+            facts,
+            path=path.rpartition("/")[2],
+            sha256=sha256,
+            size_bytes=size_bytes,
+            endpoint=link.host.address,
+        )
+
+    was_here = store.find(sha256) is not None
+    installed = bring(
+        link,
+        store,
+        path,
+        size_bytes=size_bytes,
+        sha256=sha256,
+        describe=describe,
+        progress=progress,
+    )
+    return Converted(
+        installed=installed, facts=read_file(installed.path), made=made, was_here=was_here
+    )
 
 
 def version_on(link: Ssh) -> str:
@@ -253,6 +256,30 @@ def _file_of(answer: Mapping[str, Any], host: RemoteHost) -> tuple[str, int, str
             hint="it may be another version; have the same one on both machines",
         )
     return path, size, sha256
+
+
+def _made_of(answer: Mapping[str, Any], host: RemoteHost) -> dict[str, Any]:
+    """Return how it was made, as `run.convert` notes it: what is used of it is looked at."""
+    try:
+        made = answer["made"]
+        base = made["base"]
+        optional = (base["revision"], base["path"], made["licence"], made["started"])
+        texts = (base["model"], *(text for text in optional if text is not None))
+        if all(isinstance(t, str) for t in texts) and len(json.dumps(made)) <= _LONGEST_LINE:
+            return {
+                **made,
+                "toolkit": str(Version(made["toolkit"])),
+                "platform": Platform(made["platform"]).value,
+                "quant": str(Quant.parse(made["quant"])),
+                "context": int(made["context"]),
+                "npu_cores": int(made["npu_cores"]),
+            }
+    except (KeyError, TypeError, ValueError, AttributeError, UsageError):
+        pass  # as if it had said nothing
+    raise IntegrityError(
+        f"rkfetch on {host.name} does not say how it made the file",
+        hint="it may be another version; have the same one on both machines",
+    )
 
 
 _BY_CODE: dict[int, type[RkfetchError]] = {

@@ -76,7 +76,7 @@ def convert(
         DiskSpaceError, NetworkError, IntegrityError, AuthenticationError: as `Environment.prepare`
             and ``fetch``.
     """
-    if (here := _find(plan, store)) is not None:
+    if (here := made_before(plan, store)) is not None:
         return here
     begun = dt.datetime.now(tz=dt.timezone.utc)
     environment.prepare(watch)
@@ -84,7 +84,7 @@ def convert(
     assert base.path is not None  # that is what fetching is
     key = _key(plan)
     with store.writing(key, waiting=progress.waiting):
-        if (here := _find(plan, store)) is not None:
+        if (here := made_before(plan, store)) is not None:
             return here  # somebody else made it meanwhile
         work = work_folder(store, key)
         _remove(work)
@@ -98,6 +98,7 @@ def convert(
             _require_success(plan, outcome, output, memory_bytes)
             made = {
                 **_identity(plan),
+                "licence": plan.base.licence,
                 "environment": {"name": environment.name, **environment.digests()},
                 "started": begun.isoformat(timespec="seconds"),
                 "seconds": round(time.monotonic() - started),
@@ -108,7 +109,7 @@ def convert(
             _remove(work)
 
 
-def _find(plan: Plan, store: Store) -> Converted | None:
+def made_before(plan: Plan, store: Store) -> Converted | None:
     """Return the file that was made by the same plan before, if it is in the store and sound."""
     identity = _identity(plan)
     for item in store.installed():
@@ -197,25 +198,41 @@ def _taken_in(
         size = output.stat().st_size
         progress.started(size, 0)
         sha256 = hash_file(output, advanced=progress.advanced).hexdigest()
+    record = record_of(made, facts, path=plan.file_name, sha256=sha256, size_bytes=size)
+    progress.phase("install")
+    return Converted(installed=store.add(output, record), facts=facts, made=made)
+
+
+def record_of(
+    made: Mapping[str, Any],
+    facts: RkllmFacts,
+    *,
+    path: str,
+    sha256: str,
+    size_bytes: int,
+    endpoint: str | None = None,
+) -> Record:
+    """Return the record of a file that was made so; what its header says goes first."""
+    base = made["base"]
+    is_local = base["path"] is not None
     label = {
-        name: {"value": str(plan.parameters[name]), "origin": Origin.FILE_NAME.value}
+        name: {"value": str(made[name]), "origin": Origin.FILE_NAME.value}
         for name in ("toolkit", "platform", "quant", "context", "npu_cores")
     }
-    record = Record(
+    return Record(
         sha256=sha256,
-        size_bytes=size,
+        size_bytes=size_bytes,
         source=CONVERTED,
-        repo=plan.base.hub_id or f"local/{plan.base.name}",
-        path=plan.file_name,
-        revision=plan.base.revision,
-        model=plan.base.hub_id or plan.base.name,
+        repo=f"local/{base['model']}" if is_local else base["model"],
+        path=path,
+        revision=base["revision"],
+        endpoint=endpoint,
+        model=base["model"],
         attributes={**label, **attributes_of(facts)},
         fetched_at=dt.datetime.now(tz=dt.timezone.utc).isoformat(timespec="seconds"),
         rkfetch=__version__,
         made=made,
     )
-    progress.phase("install")
-    return Converted(installed=store.add(output, record), facts=facts, made=made)
 
 
 def contradiction(plan: Plan, facts: RkllmFacts) -> str | None:

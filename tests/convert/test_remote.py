@@ -30,8 +30,8 @@ from rkfetch.registry.errors import (
     RkfetchError,
     UsageError,
 )
+from rkfetch.registry.model import Platform
 from rkfetch.registry.progress import NoProgress
-from rkfetch.registry.record import attributes_of
 from rkfetch.registry.ssh import RemoteHost, Ssh
 from rkfetch.registry.store import Record, Store
 from rkllm_files import rkllm_bytes
@@ -41,12 +41,23 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     from convert.sshd import Machine
-    from rkfetch.registry.rkllm import RkllmFacts
+    from rkfetch.registry.convert.run import Converted
     from rkfetch.registry.store import Installed
 
 needs_sshd = pytest.mark.skipif(bool(sshd.MISSING), reason=sshd.MISSING)
 CONTENT = rkllm_bytes(body_bytes=3_000_000)
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
+BASE = "Qwen/Qwen3-0.6B"
+MADE = {
+    "base": {"model": BASE, "revision": "c" * 40, "path": None},
+    "toolkit": "1.2.3",
+    "platform": "rk3576",
+    "quant": "w4a16",
+    "context": 4096,
+    "npu_cores": 2,
+    "licence": "apache-2.0",
+    "started": "2026-11-26T04:00:00+00:00",
+}
 
 
 # --- addresses ------------------------------------------------------------------------------------
@@ -113,10 +124,6 @@ class Heard:
     def __init__(self) -> None:
         self.values: list[Mapping[str, Any]] = []
         self.lines: list[str] = []
-        self.version = ""
-
-    def connected(self, host: RemoteHost, version: str) -> None:
-        self.version = version
 
     def told(self, values: Mapping[str, Any]) -> None:
         self.values.append(values)
@@ -165,25 +172,16 @@ def tell(machine: Machine, **values: Any) -> None:
         "status": "ok",
         "artifact": {"bytes": len(CONTENT), "sha256": SHA256},
         "path": "/",
+        "made": MADE,
         **values,
     }
     (machine.home / "answer.json").write_text(json.dumps(answer))
 
 
-def described(answer: Mapping[str, Any], facts: RkllmFacts) -> Record:
-    return Record(
-        sha256="?",
-        size_bytes=0,
-        source="conversion",
-        repo="Qwen/Qwen3-0.6B",
-        path="Qwen3-0.6B.rkllm",
-        attributes=attributes_of(facts),
-    )
-
-
-def convert(machine: Machine, store: Store, *arguments: str, **options: Any) -> Any:
-    options = {"listener": Heard(), **options}
-    return convert_on(machine.host, arguments, store=store, describe=described, **options)
+def convert(machine: Machine, store: Store, *arguments: str, **options: Any) -> Converted:
+    options = {"listener": Heard(), "platform": Platform.RK3576, **options}
+    with Ssh(machine.host) as link:
+        return convert_on(link, arguments, store=store, progress=NoProgress(), **options)
 
 
 @needs_sshd
@@ -191,14 +189,17 @@ def test_a_file_made_there_is_here_with_where_it_came_from(pc: Machine, store: S
     heard = Heard()
     done = convert(pc, store, "qwen3-0.6b", "--note", "it's $HOME `x`; y", listener=heard)
     assert done.installed.path.read_bytes() == CONTENT
-    assert done.installed.path.name == "Qwen3-0.6B.rkllm"
+    assert done.installed.path.name == "a model.rkllm"
+    assert not done.was_here
     record = store.installed()[0].record
     assert (record.sha256, record.size_bytes) == (SHA256, len(CONTENT))
     assert record.endpoint == pc.host.address
-    assert record.attributes["platform"]["value"] == "rk3576"
+    assert (record.source, record.repo, record.revision) == ("converted", BASE, "c" * 40)
+    assert record.attributes["platform"] == {"value": "rk3576", "origin": "header"}
+    assert record.attributes["context"]["value"] == "4096"
+    assert record.made == MADE
     assert [v["completed"] for v in heard.values] == [0, 1, 2]
     assert heard.lines == ["a plain \x1b[31mline"]
-    assert (heard.version, done.version) == ("9.9.9", "9.9.9")
     # However it was quoted on its way, it is there what it was here.
     told = json.loads((pc.home / "arguments").read_text())
     assert told == ["convert", "qwen3-0.6b", "--note", "it's $HOME `x`; y", "--json"]
@@ -218,9 +219,12 @@ def test_the_real_rkfetch_is_found_there(machine: Machine) -> None:
 
 
 @needs_sshd
-def test_without_rkfetch_there_it_says_how_to_have_it(machine: Machine, store: Store) -> None:
-    with pytest.raises(UsageError, match="there is no rkfetch on") as caught:
-        convert(machine, store)
+def test_without_rkfetch_there_it_says_how_to_have_it(machine: Machine) -> None:
+    with (
+        pytest.raises(UsageError, match="there is no rkfetch on") as caught,
+        Ssh(machine.host) as link,
+    ):
+        version_on(link)
     assert f"| ssh -p {machine.port} {machine.host.name} '" in str(caught.value.hint)
 
 
@@ -259,6 +263,35 @@ def test_an_answer_that_names_no_file(pc: Machine, store: Store, values: dict[st
     tell(pc, **values)
     with pytest.raises(IntegrityError, match="does not say which file"):
         convert(pc, store)
+
+
+@needs_sshd
+@pytest.mark.parametrize(
+    "values",
+    [
+        *({"made": None}, {"made": []}, {"made": {**MADE, "base": "x"}}),
+        *({"made": {**MADE, name: [1]}} for name in ("toolkit", "quant", "context", "licence")),
+        *({"made": {**MADE, "platform": "rk9999"}}, {"made": {**MADE, "x": "y" * 70_000}}),
+    ],
+)
+def test_an_answer_that_does_not_tell_how_it_was_made(
+    pc: Machine, store: Store, values: dict[str, Any]
+) -> None:
+    tell(pc, path=str(pc.home / "a model.rkllm"), **values)
+    with pytest.raises(IntegrityError, match="does not say how"):
+        convert(pc, store)
+    assert store.installed() == []
+
+
+@needs_sshd
+def test_a_file_for_another_board_is_not_kept(pc: Machine, store: Store) -> None:
+    with pytest.raises(IntegrityError, match="for rk3576, not for rk3588"):
+        convert(pc, store, platform=Platform.RK3588)
+    # Its answer says what was asked, and its header something else.
+    tell(pc, path=str(pc.home / "a model.rkllm"), made={**MADE, "platform": "rk3588"})
+    with pytest.raises(IntegrityError, match="is for rk3576, not rk3588"):
+        convert(pc, store, platform=Platform.RK3588)
+    assert store.installed() == []
 
 
 @needs_sshd
@@ -313,21 +346,20 @@ def await_(done: Callable[[], bool]) -> None:
 CHILD = """
 import sys
 from pathlib import Path
-sys.path[:0] = sys.argv[3:]
-from convert.test_remote import Heard, described
-from rkfetch.registry.convert.remote import convert_on
-from rkfetch.registry.ssh import RemoteHost
-from rkfetch.registry.store import Store
-convert_on(RemoteHost.parse(sys.argv[1]), [], store=Store(Path(sys.argv[2])),
-           describe=described, listener=Heard())
+sys.path[:0] = sys.argv[2:]
+from convert.test_remote import Heard
+from rkfetch.registry.convert.remote import run_on
+from rkfetch.registry.ssh import RemoteHost, Ssh
+with Ssh(RemoteHost.parse(sys.argv[1])) as link:
+    run_on(link, [], Heard())
 """
 
 
 @needs_sshd
-def test_a_kill_here_ends_what_runs_there(pc: Machine, store: Store) -> None:
+def test_a_kill_here_ends_what_runs_there(pc: Machine) -> None:
     (pc.home / "wait").touch()
     tests = str(Path(__file__).parent.parent)
-    arguments = [pc.host.address, str(store.root), tests]
+    arguments = [pc.host.address, tests]
     child = subprocess.Popen([sys.executable, "-c", CHILD, *arguments])
     await_((pc.home / "started").exists)
     child.send_signal(signal.SIGKILL)

@@ -23,6 +23,8 @@ class Account:
     user: str
     accepted: bool | Collection[str]
     """Whose conditions were accepted: of all gated repositories, of none, or of these."""
+    role: str = "write"
+    """``read`` of a token that may not write."""
 
     def may_read(self, repo: Repo) -> bool:
         """Whether the content of a gated repository is open to the user."""
@@ -38,10 +40,15 @@ class Tokens:
         self._accounts: dict[str, Account] = {}
 
     def add(
-        self, token: str, *, user: str = "someone", accepted: bool | Collection[str] = True
+        self,
+        token: str,
+        *,
+        user: str = "someone",
+        accepted: bool | Collection[str] = True,
+        role: str = "write",
     ) -> None:
         """Let a token in; its user owns the private repositories under the user's name."""
-        self._accounts[token] = Account(user=user, accepted=accepted)
+        self._accounts[token] = Account(user=user, accepted=accepted, role=role)
 
     def account(self, token: str | None) -> Account | None:
         """The user behind a token; None for an unknown one or none."""

@@ -100,7 +100,8 @@ def _whoami(hub: Hub, request: Request) -> Reply:
     account = hub.tokens.account(request.token)
     if account is None:
         return error_reply(401, "Invalid username or password.")
-    return json_reply({"type": "user", "name": account.user, "orgs": [], "auth": {}})
+    auth = {"type": "access_token", "accessToken": {"role": account.role}}
+    return json_reply({"type": "user", "name": account.user, "orgs": [], "auth": auth})
 
 
 def _with_repo(
