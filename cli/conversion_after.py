@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from .convert_progress import Watching
 
 _WITH_PORT = re.compile(r"(ssh://[^/]+)(/.+)", re.DOTALL)
-_SHORT = re.compile(r"([^/:\[]*|[^/:\[]*\[[^\]]*\]):(.+)", re.DOTALL)
+_SHORT = re.compile(r"(?!ssh://)([^/:\[]*|[^/:\[]*\[[^\]]*\]):(.+)", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

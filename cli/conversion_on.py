@@ -199,7 +199,7 @@ class _Passing:
     def _event(self, values: Mapping[str, Any]) -> None:
         from rkfetch.registry.convert.job import Event
 
-        event = Event.of(values)
+        event = Event.of(values.get("event"))
         if event is not None:
             self._progress.event(event)
 

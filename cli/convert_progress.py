@@ -209,7 +209,7 @@ class WatchingJson(Watching, JsonLines):
     def event(self, event: Event) -> None:
         """Pass it on."""
         super().event(event)
-        self._emit("converting", **{**event.values, "phase": "convert", "event": event.kind})
+        self._emit("converting", phase="convert", event=event.as_json())
 
 
 def _progress_words(event: Event) -> str:

@@ -93,3 +93,7 @@ class Event:
             return None
         known = cast("Kind", kind)
         return cls(kind=known, values={n: v for n, v in values.items() if n != "event"})
+
+    def as_json(self) -> dict[str, Any]:
+        """Return what `of` reads."""
+        return {"event": self.kind, **self.values}

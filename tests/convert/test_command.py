@@ -274,6 +274,8 @@ def test_a_toolkit_that_fails_leaves_nothing_but_words(
     assert done.code in {8, 12}, done.err
     assert says in words(done)
     assert "hint:" in done.err
+    told = world.run("convert", folder, *how(wheel), "--json")
+    assert told.code == told.json["error"]["code"] == done.code
     assert world.models() == []
     assert leftovers(world) == []
 
