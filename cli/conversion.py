@@ -8,7 +8,7 @@ from __future__ import annotations
 import shlex
 import sys
 from contextlib import closing
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -113,7 +113,10 @@ class Conversion:
             UnknownModelError, AuthenticationError, NetworkError: as `base_hub.look_up`.
         """
         from rkfetch.catalog.conversions import subject_of
+        from rkfetch.registry.convert.here import is_installed
         from rkfetch.registry.convert.plan import make_plan
+        from rkfetch.registry.convert.preflight import parse_wanted
+        from rkfetch.registry.store import home
 
         subject = subject_of(self._question.model, catalog.models())
         self.require_pc()
@@ -122,6 +125,7 @@ class Conversion:
 
             self.base = look_at(subject.path)
         else:
+            from rkfetch.registry.convert.base_cache import missing_bytes
             from rkfetch.registry.convert.base_hub import look_up
 
             assert subject.hub_id is not None
@@ -132,7 +136,11 @@ class Conversion:
                     http=client,
                     waiting=self.progress.waiting,
                 )
-        self.plan = make_plan(self.base, _with_quant(self._target, subject.quant), self._wishes())
+            self.base = replace(self.base, missing_bytes=missing_bytes(self.base))
+        plan = make_plan(self.base, _with_quant(self._target, subject.quant), self._wishes())
+        if is_installed(plan, self._machine, home(), parse_wanted(self._how.environment)):
+            plan = replace(plan, needs=replace(plan.needs, environment_bytes=0))
+        self.plan = plan
 
     def require_pc(self) -> None:
         """Look at this machine; refuse one that cannot convert anything, at no cost.
@@ -313,8 +321,6 @@ def says_yes(question: str) -> bool:
 
 
 def _with_quant(target: Target, quant: Any) -> Target:
-    from dataclasses import replace
-
     return replace(target, quant=quant) if quant is not None else target
 
 

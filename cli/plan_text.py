@@ -67,14 +67,17 @@ def plan_lines(plan: Mapping[str, Any], *, with_sources: bool = False) -> Iterat
             yield f"{' ' * len(lead)}{safe(decision['source'])}"
     needs = plan["needs"]
     lead = f"  {'it takes about':<17} "
-    disk = human_bytes(needs["download_bytes"] + needs["work_bytes"] + needs["environment_bytes"])
-    parts = f"{human_bytes(needs['download_bytes'])} of them the base model"
-    if not needs["download_bytes"]:
-        parts = "the base model is there"
+    disk = [
+        (needs["download_bytes"], "the base model"),
+        (needs["environment_bytes"], "the toolkit"),
+        (needs["work_bytes"], "the file, twice"),
+    ]
+    parts = ", ".join(f"{human_bytes(size)} for {what}" for size, what in disk if size)
     low, high = needs["seconds"]
     yield from wrapped(
-        f"{human_bytes(needs['memory_bytes'])} of memory, {disk} of disk ({parts}), and "
-        f"{duration((low, high))} after installing and downloading",
+        f"{human_bytes(needs['memory_bytes'])} of memory, "
+        f"{human_bytes(sum(size for size, _ in disk))} of disk ({parts}), and "
+        f"{duration((low, high))} once everything is here",
         lead=lead,
     )
     if with_sources:

@@ -84,6 +84,8 @@ class BaseModel:
     """Size of the weight files that are wanted."""
     listing: tuple[ModelFile, ...] = ()
     """The files that are wanted from the Hub; empty for a folder or file of this machine."""
+    missing_bytes: int | None = None
+    """How much of ``listing`` is not on this machine yet; None if nobody has looked."""
     quantised: str | None = None
     """``gptq``, ``awq``, ``bitsandbytes``, ``q4_0``, … if its weights are quantised already."""
     bits: int | None = None

@@ -161,6 +161,26 @@ def root_of(path: Path) -> Path:
     return path.parent.parent if in_cache else path
 
 
+def missing_bytes(base: BaseModel) -> int:
+    """Return how many bytes of a model of the Hub are not in the cache yet."""
+    if base.hub_id is None or base.path is not None:
+        return 0
+    blobs = folder_of(base.hub_id) / "blobs"
+    return sum(_to_come(blobs, file) for file in base.listing)
+
+
+def _to_come(blobs: Path, file: ModelFile) -> int:
+    """Return how many bytes a file will still take: blocks of a partial are taken already."""
+    for here in (blobs / file.key, _partial(blobs, file)):
+        with suppress(OSError):
+            return max(0, file.size_bytes - here.stat().st_blocks * 512)
+    return file.size_bytes
+
+
+def _partial(blobs: Path, file: ModelFile) -> Path:
+    return blobs / f"{file.key}{_PARTIAL}"
+
+
 @contextmanager
 def _room_is_in_the_cache() -> Iterator[None]:
     try:
@@ -193,11 +213,11 @@ class _Fetch:
         """Have every file in its place."""
         base = self._base
         with disk_errors(self._blobs):
-            missing = [f for f in base.listing if not (self.snapshot / f.path).exists()]
+            missing = missing_bytes(base)
             if missing:
                 make_directory(self._blobs)
-                require_space(self._blobs, sum(map(self._to_come, missing)))
-        self._progress.begin(base.download_bytes)
+                require_space(self._blobs, missing)
+        self._progress.begin("download" if missing else "verify", base.download_bytes)
         for file in base.listing:
             link = self.snapshot / file.path
             with disk_errors(link):
@@ -218,16 +238,6 @@ class _Fetch:
         make_directory(place.parent)
         with disk_errors(place):
             write_durably(place, commit.encode())
-
-    def _to_come(self, file: ModelFile) -> int:
-        """Return how many bytes a file will still take: blocks of a partial are taken already."""
-        for here in (self._blobs / file.key, self._partial(file)):
-            with suppress(FileNotFoundError):
-                return max(0, file.size_bytes - here.stat().st_blocks * 512)
-        return file.size_bytes
-
-    def _partial(self, file: ModelFile) -> Path:
-        return self._blobs / f"{file.key}{_PARTIAL}"
 
     def _blob(self, file: ModelFile) -> Path:
         """Return the content of a file, out of the cache or off the Hub."""
@@ -275,7 +285,7 @@ class _Fetch:
         done = download(
             self._http,
             hub_routes(self._http, artifact, waiting=self._progress.waiting),
-            partial=self._partial(file),
+            partial=_partial(self._blobs, file),
             expected_size=file.size_bytes,
             expected_sha256=file.sha256,
             progress=self._progress,
@@ -322,9 +332,9 @@ class _Part(NoProgress):
         self._before = 0
         self._said = 0
 
-    def begin(self, total: int) -> None:
+    def begin(self, phase: str, total: int) -> None:
         """Say how much it is in all."""
-        self._whole.phase("download")
+        self._whole.phase(phase)
         self._whole.started(total, 0)
 
     def done(self, size_bytes: int) -> None:

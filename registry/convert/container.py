@@ -32,6 +32,8 @@ from .venv_environment import DRIVER
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
+    from rkfetch.registry.versions import Version
+
     from .engines import Engine
     from .environment import Outcome, Watch
     from .job import Job
@@ -39,6 +41,7 @@ if TYPE_CHECKING:
     from .wheels import WheelFile
 
 BASE = "docker.io/library/python:{python}-slim-bookworm"
+_IMAGE = "localhost/rkfetch-toolkit"
 _INSIDE = PurePosixPath("/rkfetch")
 _DRIVER_INSIDE = _INSIDE / "bin" / "driver.py"
 _PYTHON_INSIDE = "/opt/toolkit/bin/python"
@@ -93,6 +96,18 @@ def engine_arguments() -> dict[str, list[str]]:
     return found
 
 
+def is_built(engine: Engine, toolkit: Version) -> bool:
+    """Tell whether there is an image with a release, on whatever Python."""
+    images = f"reference={_IMAGE}:{_tag(toolkit)}-*"
+    words = ("image", "ls", "--quiet", "--filter", images)
+    status, said = ask(engine.path, *engine_arguments()[""], *words)
+    return status == 0 and bool(said)
+
+
+def _tag(toolkit: Version) -> str:
+    return str(toolkit).replace("+", "_")
+
+
 class ContainerEnvironment:
     """A container of an image that is built once for each recipe and wheel.
 
@@ -129,8 +144,7 @@ class ContainerEnvironment:
             torch_index=pip.torch_index(),
         )
         made_of = hashlib.sha256(f"{self.recipe}\n{wheel.sha256}".encode()).hexdigest()
-        version = str(wheel.toolkit).replace("+", "_")
-        self.image = f"localhost/rkfetch-toolkit:{version}-py{wheel.python}-{made_of[:12]}"
+        self.image = f"{_IMAGE}:{_tag(wheel.toolkit)}-py{wheel.python}-{made_of[:12]}"
 
     def prepare(self, watch: Watch) -> None:
         """Build the image, unless it is there. Another base of the same name is not noticed.

@@ -28,6 +28,16 @@ def preflight(
     return check(plan, machine, _rooms(plan, machine, store), wanted=wanted, command=command)
 
 
+def is_installed(plan: Plan, machine: Machine, home: Path, wanted: Wanted) -> bool:
+    """Tell whether the toolkit of a plan is in the kind of environment that would be chosen."""
+    from . import container, venv_environment
+
+    engine = next((e for e in machine.engines if e.usable), None)
+    if engine is not None and wanted != "venv":
+        return container.is_built(engine, plan.toolkit.version)
+    return venv_environment.is_made(home, plan.toolkit.version)
+
+
 def environment_for(
     plan: Plan, chosen: Chosen, *, home: Path, wheel: WheelFile | None, http: Http, watch: Watch
 ) -> Environment:

@@ -60,7 +60,7 @@ def estimate(base: BaseModel, quant: Quant, *, dtype: str, level: int, device: s
         memory_bytes=parameters * _BYTES[dtype] + _OF_PROGRAMS,
         output_bytes=output,
         work_bytes=2 * output,
-        download_bytes=0 if base.path is not None else base.download_bytes,
+        download_bytes=base.download_bytes if base.missing_bytes is None else base.missing_bytes,
         environment_bytes=ENVIRONMENT_CUDA_BYTES if device == "cuda" else ENVIRONMENT_BYTES,
         seconds=(int(low * billions) + 10, int(high * billions) + 60),
     )

@@ -558,7 +558,9 @@ def _as_artifact(plan: Plan) -> Artifact:
 def _size_words(base: BaseModel) -> str:
     said = [base.architecture or "its architecture is not known"]
     if base.parameters:
-        said.append(f"{base.parameters / 1e9:.1f} billion parameters")
+        billions = base.parameters / 1e9
+        size = f"{billions:.1f} billion" if billions >= 0.1 else f"{billions * 1000:.1f} million"
+        said.append(f"{size} parameters")
     if base.licence:
         said.append(f"licence {base.licence}")
     return ", ".join(said)

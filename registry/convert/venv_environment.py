@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from rkfetch.registry.errors import RkfetchError
+    from rkfetch.registry.versions import Version
 
     from .environment import Outcome, Watch
     from .job import Job
@@ -33,6 +34,15 @@ if TYPE_CHECKING:
 DRIVER = Path(__file__).with_name("driver.py")
 _PASSED_ON = ("PATH", "TZ", "LD_LIBRARY_PATH", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
 _PASSED_ON_PREFIXES = ("CUDA_", "NVIDIA_")
+
+
+def is_made(home: Path, toolkit: Version) -> bool:
+    """Tell whether there is an environment with a release, on whatever Python."""
+    return any(_folder(home).glob(f"{toolkit}-py*"))
+
+
+def _folder(home: Path) -> Path:
+    return home / "convert" / "venvs"
 
 
 class VenvEnvironment:
@@ -64,12 +74,8 @@ class VenvEnvironment:
         self._device = device
         self._driver = driver
         build = "" if device == "cpu" else f"-{device}"
-        self.path = (
-            home
-            / "convert"
-            / "venvs"
-            / f"{wheel.toolkit}-py{wheel.python}{build}-{wheel.sha256[:12]}"
-        )
+        name = f"{wheel.toolkit}-py{wheel.python}{build}-{wheel.sha256[:12]}"
+        self.path = _folder(home) / name
 
     def prepare(self, watch: Watch) -> None:
         """Make it, unless it is there; what an earlier run left unfinished is made anew.

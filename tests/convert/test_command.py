@@ -69,6 +69,20 @@ def test_a_dry_run_prints_the_plan_and_fetches_no_weights(world: World) -> None:
     assert world.models() == []
 
 
+def test_what_is_here_already_is_not_counted(world: World, wheel: Path) -> None:
+    command = ("convert", NAME, *how(wheel))
+    before = world.run(*command, "--dry-run", "--json").json["plan"]["needs"]
+    assert before["download_bytes"] > 100_000
+    assert before["environment_bytes"] == 0  # the fixture installed it
+    assert world.run(*command).code == 0
+    after = world.run("convert", f"{NAME}@w8a8", *how(wheel), "--dry-run")
+    assert "for the base model" not in words(after)
+    assert "for the toolkit" not in words(after)
+    (world.home / "convert").unlink()
+    after = world.run(*command, "--dry-run", "--json").json["plan"]["needs"]
+    assert (after["download_bytes"], after["environment_bytes"]) == (0, 5_000_000_000)
+
+
 def test_as_json(world: World) -> None:
     plan = world.run("convert", f"{NAME}@w8a8", *BOARD, *HERE, "--dry-run", "--json").json["plan"]
     assert (plan["toolkit"], plan["quant"], plan["npu_cores"]) == ("1.2.3", "w8a8", 2)

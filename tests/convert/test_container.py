@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from convert import models
 from convert.images import ENGINE_ARGS, PYTHON, base_image
 from convert.probing import (
     GOOD_API,
@@ -26,12 +27,15 @@ from convert.probing import (
 )
 from convert.shelf import Shelf
 from convert.standin_wheel import build_wheel
+from e2e.world import World
+from hub.server import Hub
 from rkfetch.registry.convert.container import ContainerEnvironment, engine_arguments
 from rkfetch.registry.convert.engines import Engine, engines
 from rkfetch.registry.convert.environment import Unwatched
 from rkfetch.registry.convert.job import Job
 from rkfetch.registry.convert.toolkits import Toolkit
 from rkfetch.registry.errors import ConversionError, DiskSpaceError, NetworkError
+from rkfetch.registry.rkllm_read import read_file
 from rkfetch.registry.versions import Version
 
 if TYPE_CHECKING:
@@ -423,3 +427,27 @@ class TestCommandLine:
 
 def test_arguments_are_none_by_default() -> None:
     assert engine_arguments() == {"": [], "run": [], "build": []}
+
+
+@pytest.mark.usefixtures("on_debian")
+def test_one_command_from_a_name_to_a_verified_file(tmp_path: Path) -> None:
+    with Hub() as hub:
+        world = World(hub, tmp_path / "machine")
+        models.serve(hub, models.tiny_model(), "HuggingFaceTB/SmolLM2-360M-Instruct")
+        wheel = build_wheel(tmp_path / "wheel", python=PYTHON)
+        settings = ("RKFETCH_CONVERT_IMAGE", "RKFETCH_CONVERT_ENGINE_ARGS", "PIP_CONFIG_FILE")
+        world.env.update({name: os.environ[name] for name in settings})
+        how = ("--toolkit-wheel", str(wheel), "--allow-unknown-toolkit")
+        done = world.run(
+            "convert", "smollm2-360m", "--platform", "rk3576", "--runtime", "1.2.3", *how, "--json"
+        )
+        assert done.code == 0, done.err
+        assert done.json["plan"]["environment"] == "container (podman)"
+        (file,) = world.models()
+        assert read_file(file).platform_text == "rk3576"
+        made = done.json["made"]["environment"]
+        assert set(made) == {"name", "image", "recipe", "wheel"}
+        again = world.run("convert", "smollm2-360m@w8a8", *how, "--platform", "rk3576",
+                          "--runtime", "1.2.3", "--dry-run", "--json")  # fmt: skip
+        assert again.json["plan"]["needs"]["environment_bytes"] == 0
+        podman("image", "rm", f"sha256:{made['image'].rpartition(':')[2]}")
