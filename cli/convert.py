@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import ExitStack, suppress
 from dataclasses import fields, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
@@ -31,6 +32,15 @@ if TYPE_CHECKING:
 
     from .conversion_on import ConversionOn
 
+BaseModelArgument = Annotated[
+    str,
+    typer.Argument(
+        metavar="MODEL",
+        help="The base model as you would call it: qwen2.5-1.5b, Qwen/Qwen2.5-1.5B-Instruct, any "
+        "OWNER/NAME on the Hub; a folder (./NAME); a .gguf file. With @w8a8 to insist on a "
+        "quantisation.",
+    ),
+]
 DryRunOption = Annotated[
     bool, typer.Option("--dry-run", "-n", help="Print the plan, and whether it can be done here.")
 ]
@@ -90,7 +100,7 @@ DeviceOption = Annotated[
 EnvironmentOption = Annotated[
     str,
     options.fixable(
-        "environment",
+        "convert_environment",
         "--environment",
         metavar="auto|container|venv",
         help="Where the toolkit runs. By itself in a container where podman or docker works.",
@@ -153,7 +163,7 @@ PrivateOption = Annotated[
 ]
 
 
-@asks
+@partial(asks, model=BaseModelArgument)
 def convert_command(
     question: Question,
     *,

@@ -112,12 +112,12 @@ def _prober(catalog: Catalog, http: Http) -> Prober:
     return read
 
 
-def asks(command: Callable[..., None]) -> Callable[..., None]:
+def asks(command: Callable[..., None], *, model: Any = ModelArgument) -> Callable[..., None]:
     """Give a command all options of a `Question`, which it receives as its first argument.
 
-    typer reads a command's parameters from its signature; this writes them there once for all.
+    ``model`` is what MODEL may be, if that is something else than usual. typer reads a command's parameters from its signature; this writes them there once for all.
     """
-    hints = get_type_hints(Question, include_extras=True)
+    hints = {**get_type_hints(Question, include_extras=True), "model": model}
     own = list(inspect.signature(command, eval_str=True).parameters.values())[1:]
 
     @functools.wraps(command)

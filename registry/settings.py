@@ -369,8 +369,8 @@ KNOWN: Mapping[str, Known] = {
     "convert": Known(
         variables=("RKFETCH_CONVERT",), example="never", check=_one_of("never", "auto", "always")
     ),
-    "environment": Known(
-        variables=("RKFETCH_ENVIRONMENT",),
+    "convert_environment": Known(
+        variables=("RKFETCH_CONVERT_ENVIRONMENT",),
         example="container",
         check=_one_of("auto", "container", "venv"),
     ),

@@ -206,7 +206,7 @@ def test_in_a_script_nothing_is_converted_unasked(world: World) -> None:
 def test_always_converts_where_nothing_fits(world: World, wheel: Path) -> None:
     """The toolkit itself would come from its maker; that it is asked for is as far as it goes."""
     done = world.run(
-        NAME, *BOARD, "--convert", "always", RKFETCH_ENVIRONMENT="venv",
+        NAME, *BOARD, "--convert", "always", RKFETCH_CONVERT_ENVIRONMENT="venv",
         RKFETCH_TOOLKIT_URL=f"{world.hub.endpoint}/no-such-repository",
     )  # fmt: skip
     assert done.code == 6, done.err

@@ -55,6 +55,8 @@ EACH: dict[str, tuple[str, Any]] = {
     "metered": ("no", "no"),
     "offline": ("1", True),
     "stale_after_days": ("0", 0),
+    "convert": ("never", "never"),
+    "convert_environment": ("venv", "venv"),
     "toolkit_url": ("https://git.example/rknn-llm", "https://git.example/rknn-llm"),
     "torch_index": ("pypi", "pypi"),
     "convert_image": ("localhost/python:3.11", "localhost/python:3.11"),
