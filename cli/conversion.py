@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import shlex
-import sys
 from contextlib import closing
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
@@ -14,8 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 from rkfetch.registry.errors import RkfetchError, UsageError
 
+from .asking import can_ask, says_yes
 from .convert_progress import watching
-from .output import safe, say, say_wrapped, talks_to_terminal
+from .output import safe, say, say_wrapped
 from .plan_text import plan_json, where_lines
 
 if TYPE_CHECKING:
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from rkfetch.registry.convert.run import Converted
     from rkfetch.registry.convert.wheels import WheelFile
     from rkfetch.registry.http import Http
+    from rkfetch.registry.metered import Costs
     from rkfetch.registry.model import Target
 
     from .convert_progress import Watching
@@ -236,6 +237,13 @@ class Conversion:
         if not self._how.trust_code:
             require_consent_to_code(self.values, ask=not self._quiet and can_ask())
 
+    def require_link(self, costs: Costs) -> None:
+        """Have consent to what would come over a link that costs; raises as `Costs.require`."""
+        size = self.plan.needs.download_bytes + self.plan.needs.environment_bytes
+        who = costs.matter(size)
+        if who is not None:
+            costs.require(f"what it takes to convert {self.plan.base.name}", size, who)
+
     # --- carrying it out ------------------------------------------------------------------------
 
     def carry_out(self, catalog: Catalog, http: Http | None) -> Converted:
@@ -306,18 +314,6 @@ def tell_and_note(made: Converted, catalog: Catalog, warnings: Iterable[str]) ->
         note_conversion(catalog, made)
     except RkfetchError as error:
         say(f"warning: the catalog does not know it: {safe(error.message)}")
-
-
-def can_ask() -> bool:
-    """Tell whether somebody is there to answer."""
-    return sys.stdin is not None and sys.stdin.isatty() and talks_to_terminal()
-
-
-def says_yes(question: str) -> bool:
-    """Ask; anything but yes is no."""
-    # Not typer.confirm: it writes a space to stdout, where only the path may stand.
-    say(f"{question} [y/N]")
-    return sys.stdin.readline().strip().lower() in {"y", "yes"}
 
 
 def _with_quant(target: Target, quant: Any) -> Target:

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from rkfetch.registry.errors import IntegrityError, UsageError
 
-from .conversion import arguments, can_ask, require_consent_to_code, tell_and_note
+from .asking import can_ask
+from .conversion import arguments, require_consent_to_code, tell_and_note
 from .convert_progress import watching
 from .output import safe
 from .plan_text import plan_lines, where_lines
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from rkfetch.catalog.database import Catalog
     from rkfetch.registry.convert.run import Converted
     from rkfetch.registry.http import Http
+    from rkfetch.registry.metered import Costs
     from rkfetch.registry.model import Target
     from rkfetch.registry.ssh import RemoteHost, Ssh
 
@@ -96,6 +98,9 @@ class ConversionOn:
         if not self._how.trust_code:
             require_consent_to_code(self.values, ask=not self._quiet and can_ask())
             self._how = replace(self._how, trust_code=True)
+
+    def require_link(self, costs: Costs) -> None:
+        """Do nothing: the link is the other machine's."""
 
     def carry_out(self, catalog: Catalog, _http: Http | None) -> Converted:
         """Have it converted, and the file here.

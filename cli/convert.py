@@ -13,9 +13,10 @@ import typer
 from rkfetch.registry.errors import ConversionUnavailableError, RkfetchError, UsageError
 from rkfetch.registry.model import CONVERTED, LOCAL
 
-from . import options
+from . import options, spending
 from .answers import question_json
-from .conversion import Conversion, How, can_ask, command_line, says_yes
+from .asking import can_ask, says_yes
+from .conversion import Conversion, How, command_line
 from .conversion_after import Afterwards, Done
 from .opening import open_catalog, open_network
 from .output import emit, emit_json, human_bytes, safe, say, say_wrapped
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from rkfetch.catalog.database import Catalog
     from rkfetch.registry.convert.run import Converted
     from rkfetch.registry.http import Http
+    from rkfetch.registry.metered import Costs
     from rkfetch.registry.model import Target
 
     from .conversion_on import ConversionOn
@@ -187,6 +189,7 @@ def convert_command(
     deliver: DeliverOption = None,
     upload: UploadOption = None,
     private: PrivateOption = False,
+    metered: spending.MeteredOption = "auto",
     quiet: options.QuietOption = False,
 ) -> None:
     """Make the build that nobody has published, with Rockchip's own toolkit; print its path.
@@ -231,6 +234,9 @@ def convert_command(
         here = conversion.made_before()
         if here is None or after.upload is not None:
             _agree(conversion, after, here, yes=yes, silent=silent)
+        if here is None:
+            conversion.require_consent_to_code()
+            conversion.require_link(_costs(conversion, "no" if yes else metered, silent=silent))
         board = after.open(stack, conversion.values)
         made = here or conversion.carry_out(catalog, http)
         done = after.carry_out(
@@ -266,8 +272,10 @@ def _agree(
         yes = True  # who typed the command wants it
     if not yes:
         raise UsageError(f"nobody agreed to {what}", hint="--yes asks nothing")
-    if here is None:
-        conversion.require_consent_to_code()
+
+
+def _costs(conversion: Conversion | ConversionOn, metered: str, *, silent: bool) -> Costs:
+    return spending.costs_of(metered, None if silent else conversion.progress)
 
 
 def _tell(lines: Iterator[str], silent: bool) -> None:
@@ -292,6 +300,7 @@ def convert_instead(
     http: Http | None,
     *,
     when: str,
+    metered: str,
     output: str | None,
     quiet: bool,
 ) -> None:
@@ -331,6 +340,7 @@ def convert_instead(
     if when == "auto" and not says_yes("Convert it now?"):
         raise nothing_fits
     conversion.require_consent_to_code()
+    conversion.require_link(_costs(conversion, metered, silent=silent))
     made = conversion.carry_out(catalog, http)
     _conclude(conversion, question, made, Done(), output=output, quiet=silent)
 

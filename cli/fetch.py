@@ -15,9 +15,9 @@ from rkfetch.registry.errors import (
     RkfetchError,
 )
 
-from . import options
+from . import options, spending
 from .answers import answer_json, choice_lines, explain_lines, target_words
-from .conversion import can_ask, says_yes
+from .asking import can_ask, says_yes
 from .opening import open_catalog, open_network
 from .output import emit, emit_json, human_bytes, safe, say, say_wrapped
 from .question import Question, asks  # noqa: TC001 - asks evaluates the annotations
@@ -76,16 +76,6 @@ BackgroundOption = Annotated[
         help="Give way: one connection, and every other program goes first at processor and disk.",
     ),
 ]
-MeteredOption = Annotated[
-    str,
-    options.fixable(
-        "metered",
-        "--metered",
-        metavar="yes|no|auto",
-        help="Whether the network costs by the byte: then nothing large comes over it unasked, and "
-        "what comes uses one connection. By itself it asks NetworkManager.",
-    ),
-]
 ConvertOption = Annotated[
     str,
     options.fixable(
@@ -106,7 +96,7 @@ def fetch_command(
     limit_rate: LimitRateOption = None,
     connections: ConnectionsOption = 8,
     background: BackgroundOption = False,
-    metered: MeteredOption = "auto",
+    metered: spending.MeteredOption = "auto",
     convert: ConvertOption = "auto",
     quiet: options.QuietOption = False,
 ) -> None:
@@ -138,7 +128,14 @@ def fetch_command(
             from .convert import convert_instead
 
             convert_instead(
-                question, nothing_fits, catalog, http, when=convert, output=output, quiet=quiet
+                question,
+                nothing_fits,
+                catalog,
+                http,
+                when=convert,
+                metered=metered,
+                output=output,
+                quiet=quiet,
             )
             return
         try:
@@ -151,7 +148,7 @@ def fetch_command(
                     http=http,
                     progress=progress,
                     limits=limits,
-                    costs=_costs(metered, None if silent else progress),
+                    costs=spending.costs_of(metered, None if silent else progress),
                 )
         except RkfetchError as error:
             error.answer = answer_json(answer, action="none", candidate=answer.choice)
@@ -210,21 +207,6 @@ def _limits(limit_rate: str | None, connections: int, *, background: bool) -> Li
         give_way()
         connections = 1
     return Limits(connections=connections, bytes_per_s=rate)
-
-
-def _costs(metered: str, progress: Silent | None) -> Costs:
-    """Return what may be spent; with ``progress``, whose place a question takes, if agreed to."""
-    from rkfetch.registry.metered import Costs
-
-    def agree(size_bytes: int | None, who: str) -> bool:
-        if progress is None or not can_ask():
-            return False
-        progress.close()
-        much = "nobody knows how much" if size_bytes is None else human_bytes(size_bytes)
-        say_wrapped(f"this link is metered ({who}), and {much} would come over it")
-        return says_yes("Fetch it all the same?")
-
-    return Costs(metered=metered, agree=agree)
 
 
 def _have(

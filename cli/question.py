@@ -115,7 +115,9 @@ def _prober(catalog: Catalog, http: Http) -> Prober:
 def asks(command: Callable[..., None], *, model: Any = ModelArgument) -> Callable[..., None]:
     """Give a command all options of a `Question`, which it receives as its first argument.
 
-    ``model`` is what MODEL may be, if that is something else than usual. typer reads a command's parameters from its signature; this writes them there once for all.
+    ``model`` is what MODEL may be, if that is something else than usual.
+
+    typer reads a command's parameters from its signature; this writes them there once for all.
     """
     hints = {**get_type_hints(Question, include_extras=True), "model": model}
     own = list(inspect.signature(command, eval_str=True).parameters.values())[1:]

@@ -185,6 +185,16 @@ def test_a_gguf_file(world: World, wheel: Path, tmp_path: Path) -> None:
     assert done.code == 0, done.err
 
 
+def test_over_a_link_that_costs_nothing_large_comes_unasked(world: World, wheel: Path) -> None:
+    """The toolkit's packages count, too; what is here already does not."""
+    (world.home / "convert").unlink()
+    command = ("convert", NAME, *how(wheel), "--metered", "yes")
+    refused = world.run(*command, "--json")
+    assert (refused.code, refused.json["error"]["kind"]) == (11, "metered")
+    assert "5000 MB would come over it" in words(refused)
+    assert weights_asked(world) == []
+
+
 def test_what_is_published_is_pointed_out(world: World, wheel: Path) -> None:
     models.serve(world.hub, models.tiny_model(), "Qwen/Qwen2.5-1.5B-Instruct")
     done = world.run("convert", "qwen2.5-1.5b", *how(wheel), "--dry-run")
