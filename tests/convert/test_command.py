@@ -201,6 +201,57 @@ def test_what_is_published_is_pointed_out(world: World, wheel: Path) -> None:
     assert "a build that fits is published" in words(done)
 
 
+def test_too_little_memory_is_found_out_before_the_weights_are_asked_for(
+    world: World, wheel: Path
+) -> None:
+    shape = {"dtype": "BF16", "shape": [400_000, 1_000_000], "data_offsets": [0, 800_000_000_000]}
+    header = json.dumps({"weight": shape}).encode()
+    weights = len(header).to_bytes(8, "little") + header
+    models.serve(world.hub, {**models.tiny_model(), "model.safetensors": weights}, "someone/Huge")
+    done = world.run("convert", "someone/Huge", *how(wheel))
+    assert done.code == 10, done.err
+    for part in ("it takes about 1601.0 GB of memory at float32", "--dtype", "more swap",
+                 "--on ssh://USER@HOST"):  # fmt: skip
+        assert (part in words(done)) == (part != "--dtype")  # half of it would not help either
+    assert weights_asked(world) == []
+
+
+# --- at a terminal --------------------------------------------------------------------------------
+
+
+def test_a_person_is_told_what_it_takes_and_asked(world: World, wheel: Path) -> None:
+    declined = world.at_terminal("convert", NAME, *how(wheel), said="\n")
+    assert (declined.code, declined.out) == (2, "")
+    screen = " ".join(declined.err.split())
+    assert "quantisation w4a16" in screen
+    assert "Convert it now? [y/N]" in screen
+    assert weights_asked(world) == []
+    agreed = world.at_terminal("convert", NAME, *how(wheel), said="y\n")
+    assert agreed.code == 0, agreed.err
+    assert agreed.out.endswith(f"{FILE}\n")
+
+
+def test_where_nothing_fits_converting_is_offered(world: World) -> None:
+    """The stand-in cannot be named here: what is declined needs no toolkit."""
+    world.env["RKFETCH_CONVERT_ENVIRONMENT"] = "venv"
+    declined = world.at_terminal(NAME, *BOARD, said="n\n")
+    assert (declined.code, declined.out) == (10, "")
+    screen = " ".join(declined.err.split())
+    assert "No published build fits" in screen
+    assert "Convert it now? [y/N]" in screen
+    never = world.at_terminal(NAME, *BOARD, "--convert", "never", said="n\n")
+    assert never.code == 10
+    assert "Convert it now?" not in never.err
+
+
+def test_code_is_shown_before_anybody_agrees_to_it(world: World, wheel: Path) -> None:
+    models.serve(world.hub, models.with_code(models.tiny_model()), "someone/Tiny")
+    done = world.at_terminal("convert", "someone/Tiny", *how(wheel), said="y\nn\n")
+    assert done.code == 2
+    assert done.err.index("modeling_tiny.py") < done.err.index("Run this code")
+    assert weights_asked(world) == []
+
+
 # --- from the main job ----------------------------------------------------------------------------
 
 

@@ -5,17 +5,14 @@ from __future__ import annotations
 import contextlib
 import functools
 import http.server
-import os
-import pty
 import signal
-import subprocess
 import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
-from e2e.world import QWEN, RKFETCH, W4, World
+from e2e.world import QWEN, W4, World
 from hub.server import Fault, Hub
 from rkfetch.registry.metered import FREE_BYTES
 
@@ -104,35 +101,13 @@ def test_another_word_is_wrong_usage(world: World) -> None:
     assert "one of yes, no, auto" in done.err
 
 
-def at_terminal(world: World, said: str) -> tuple[int, str, str]:
-    """Run the command where a person types this; returns exit code, stdout and the screen."""
-    mine, theirs = pty.openpty()
-    process = subprocess.Popen(
-        [str(RKFETCH), *HERE],
-        env={**world.env, "TERM": "dumb"},
-        stdin=theirs,
-        stdout=subprocess.PIPE,
-        stderr=theirs,
-        text=True,
-    )
-    os.close(theirs)
-    os.write(mine, said.encode())
-    screen = b""
-    with contextlib.suppress(OSError):  # the other end is closed
-        while piece := os.read(mine, 1 << 16):
-            screen += piece
-    out, _ = process.communicate(timeout=60)
-    os.close(mine)
-    return process.returncode, out, screen.decode()
-
-
 def test_a_person_is_asked_and_agrees(world: World) -> None:
     network_manager(world, 3)
-    code, out, screen = at_terminal(world, "y\n")
-    assert code == 0, screen
-    assert out.endswith(".rkllm\n")
-    assert "11 MB would come over it" in " ".join(screen.split())
-    assert "Fetch it all the same? [y/N]" in screen
+    done = world.at_terminal(*HERE, said="y\n")
+    assert done.code == 0, done.err
+    assert done.out.endswith(".rkllm\n")
+    assert "11 MB would come over it" in " ".join(done.err.split())
+    assert "Fetch it all the same? [y/N]" in done.err
     # One connection: one request for content after those for the header.
     weights = [r for r in world.hub.data_requests() if r.sent_bytes > 1_000_000]
     assert len(weights) == 1
@@ -140,9 +115,9 @@ def test_a_person_is_asked_and_agrees(world: World) -> None:
 
 def test_a_person_is_asked_and_does_not(world: World) -> None:
     network_manager(world, 3)
-    code, out, screen = at_terminal(world, "\n")
-    assert (code, out) == (11, "")
-    assert "Fetch it all the same?" in screen
+    done = world.at_terminal(*HERE, said="\n")
+    assert (done.code, done.out) == (11, "")
+    assert "Fetch it all the same?" in done.err
     assert world.hub.data_bytes() < 200_000
 
 
@@ -164,9 +139,9 @@ def test_what_was_paid_for_is_not_fetched_anew(world: World) -> None:
     """Nor is it kept: it was wrong."""
     network_manager(world, 1)
     world.hub.break_it(Fault(origin="cdn", flip_at=SIZE - 500_000))
-    code, out, screen = at_terminal(world, "y\n")
-    assert (code, out) == (11, ""), screen
-    assert "it would have to begin anew" in " ".join(screen.split())
+    done = world.at_terminal(*HERE, said="y\n")
+    assert (done.code, done.out) == (11, ""), done.err
+    assert "it would have to begin anew" in " ".join(done.err.split())
     assert world.hub.data_bytes() < SIZE + 500_000
     assert world.models() == world.partials() == []
 
@@ -219,6 +194,6 @@ class TestMirrors:
         refused = world.run(*HERE)
         assert refused.code == 11, refused.err
         assert world.hub.data_bytes() < 200_000
-        code, out, screen = at_terminal(world, "y\n")
-        assert code == 0, screen
-        assert out.endswith(".rkllm\n")
+        done = world.at_terminal(*HERE, said="y\n")
+        assert done.code == 0, done.err
+        assert done.out.endswith(".rkllm\n")

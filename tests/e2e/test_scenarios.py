@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import pty
 import signal
 import subprocess
 import sys
@@ -186,23 +184,10 @@ def test_3_only_risky_builds_are_refused_unless_allowed(qwen: World) -> None:
 
 @pytest.mark.parametrize(("said", "code"), [("y\n", 0), ("\n", 3)])
 def test_3_at_a_terminal_a_risky_build_is_offered(qwen: World, said: str, code: int) -> None:
-    mine, theirs = pty.openpty()
-    process = subprocess.Popen(
-        [str(RKFETCH), "qwen2.5-1.5b", "--runtime", "1.3.0"],
-        env={**qwen.env, "TERM": "dumb"},
-        stdin=theirs,
-        stdout=subprocess.PIPE,
-        stderr=theirs,
-        text=True,
-    )
-    os.write(mine, said.encode())
-    out, _ = process.communicate(timeout=60)
-    os.close(theirs)
-    shown = os.read(mine, 1 << 16).decode()
-    os.close(mine)
-    assert process.returncode == code, shown
-    assert "Take it all the same?" in shown
-    assert bool(out) == (code == 0)
+    done = qwen.at_terminal("qwen2.5-1.5b", "--runtime", "1.3.0", said=said)
+    assert done.code == code, done.err
+    assert "Take it all the same?" in done.err
+    assert bool(done.out) == (code == 0)
 
 
 def test_3_the_known_bad_model_is_named(world: World) -> None:

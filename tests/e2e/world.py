@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import pty
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -81,6 +83,27 @@ class World:
             stderr=subprocess.PIPE,
             text=True,
         )
+
+    def at_terminal(self, *args: str, said: str) -> Run:
+        """Run the command where a person has typed this already; ``err`` is the screen."""
+        mine, theirs = pty.openpty()
+        process = subprocess.Popen(
+            [str(RKFETCH), *args],
+            env={**self.env, "TERM": "dumb"},
+            stdin=theirs,
+            stdout=subprocess.PIPE,
+            stderr=theirs,
+            text=True,
+        )
+        os.close(theirs)
+        os.write(mine, said.encode())
+        screen = b""
+        with contextlib.suppress(OSError):  # the other end is closed
+            while piece := os.read(mine, 1 << 16):
+                screen += piece
+        out, _ = process.communicate(timeout=60)
+        os.close(mine)
+        return Run(process.returncode, out, screen.decode())
 
     def run(self, *args: str, **env: str) -> Run:
         """Run the installed command to its end."""
