@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from rkfetch.registry.convert.run import Converted
     from rkfetch.registry.http import Http
     from rkfetch.registry.metered import Costs
-    from rkfetch.registry.model import Target
 
     from .conversion_on import ConversionOn
 
@@ -211,7 +210,7 @@ def convert_command(
     after = Afterwards.parse(
         deliver=deliver, upload=upload, private=private, offline=question.offline
     )
-    target = _target(question)
+    target = question.target
     network = open_network(offline=question.offline, patient=True)
     with ExitStack() as stack, open_catalog(quiet=silent) as catalog, network as http:
         conversion: Conversion | ConversionOn
@@ -315,7 +314,7 @@ def convert_instead(
 
     if when == "never" or parse_reference(question.model).file is not None:
         raise nothing_fits
-    target = _target(question)
+    target = question.target
     conversion = Conversion(question, How(), target, quiet=quiet)
     silent = quiet or question.as_json
     is_asked = when == "always" or (not silent and can_ask())
@@ -363,17 +362,6 @@ def _joined(nothing_fits: RkfetchError, why: RkfetchError) -> RkfetchError:
     hints = [nothing_fits.hint, f"to convert it: {why.hint}" if why.hint else None]
     nothing_fits.hint = "; ".join(hint for hint in hints if hint) or None
     return nothing_fits
-
-
-def _target(question: Question) -> Target:
-    return options.make_target(
-        platform=question.platform,
-        runtime=question.runtime,
-        driver=question.driver,
-        memory=question.memory,
-        context=question.context,
-        sysroot=question.sysroot,
-    )
 
 
 def _conclude(

@@ -312,7 +312,7 @@ def resolve_command(question: Question, *, quiet: options.QuietOption = False) -
 
     network = open_network(offline=question.offline, patient=False)
     with open_catalog(quiet=quiet or question.as_json) as catalog, network as http:
-        answer = question.answer(catalog, http)
+        answer = _looked_up(question, catalog, http)
     try:
         choice = answer.require()
     except RkfetchError as error:
@@ -327,6 +327,18 @@ def resolve_command(question: Question, *, quiet: options.QuietOption = False) -
         emit_json(answer_json(answer, action="use" if here else "download", candidate=choice))
     else:
         emit(address(answer))
+
+
+def _looked_up(question: Question, catalog: Catalog, http: Http | None) -> Answer:
+    """Answer a question; where nobody has published a build, name the command that makes one."""
+    try:
+        return question.answer(catalog, http)
+    except ConversionUnavailableError as error:
+        from .conversion import How, command_line
+
+        command = command_line(question, How(), question.target)
+        error.hint = f"{error.hint}; or make one on an x86_64 Linux PC: {command}"
+        raise
 
 
 def address(answer: Answer) -> str:
@@ -351,7 +363,7 @@ def explain_command(question: Question) -> None:
     """
     network = open_network(offline=question.offline, patient=False)
     with open_catalog() as catalog, network as http:
-        answer = question.answer(catalog, http)
+        answer = _looked_up(question, catalog, http)
     if question.as_json:
         action = "none" if answer.choice is None else "download"
         emit_json(answer_json(answer, action=action, candidate=answer.choice))

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from rkfetch.catalog.answer import Answer, Prober
     from rkfetch.catalog.database import Catalog
     from rkfetch.registry.http import Http
-    from rkfetch.registry.model import Artifact
+    from rkfetch.registry.model import Artifact, Target
     from rkfetch.registry.resolve import Policy
 
 ModelArgument = Annotated[
@@ -55,6 +55,22 @@ class Question:
     as_json: options.JsonOption = False
 
     @property
+    def target(self) -> Target:
+        """The board, as the options describe it or as it is found.
+
+        Raises:
+            UsageError: an option cannot be read.
+        """
+        return options.make_target(
+            platform=self.platform,
+            runtime=self.runtime,
+            driver=self.driver,
+            memory=self.memory,
+            context=self.context,
+            sysroot=self.sysroot,
+        )
+
+    @property
     def policy(self) -> Policy:
         """What is allowed beyond the safe default."""
         from rkfetch.registry.resolve import Policy
@@ -75,14 +91,7 @@ class Question:
 
         target = None
         try:
-            target = options.make_target(
-                platform=self.platform,
-                runtime=self.runtime,
-                driver=self.driver,
-                memory=self.memory,
-                context=self.context,
-                sysroot=self.sysroot,
-            )
+            target = self.target
             return answer(
                 catalog,
                 self.model,

@@ -264,6 +264,14 @@ def test_in_a_script_nothing_is_converted_unasked(world: World) -> None:
     assert never.code == done.code
 
 
+@pytest.mark.parametrize("question", ["resolve", "explain"])
+def test_who_only_asks_is_told_the_command(world: World, question: str) -> None:
+    done = world.run(question, NAME, *BOARD)
+    assert done.code == 10
+    command = f"rkfetch convert {NAME} --platform rk3576 --runtime 1.2.3"
+    assert f"make one on an x86_64 Linux PC: {command}" in words(done)
+
+
 def test_always_converts_where_nothing_fits(world: World, wheel: Path) -> None:
     """The toolkit itself would come from its maker; that it is asked for is as far as it goes."""
     done = world.run(
