@@ -16,7 +16,7 @@ from convert.models import TENSORS, gguf_bytes, safetensors_bytes, tiny_model, w
 from rkfetch.registry.convert.base import BaseModel
 from rkfetch.registry.convert.base_config import CONFIG, WITH_CODE, code_of, described
 from rkfetch.registry.convert.base_files import is_plain, wanted, weights_of
-from rkfetch.registry.convert.base_folder import look_at, look_at_lora
+from rkfetch.registry.convert.base_folder import look_at
 from rkfetch.registry.convert.safetensors import require_whole
 from rkfetch.registry.errors import IntegrityError, RkfetchError
 
@@ -88,8 +88,6 @@ def test_any_folder_is_described_or_refused(config: Any, index: Any, tokenizer: 
         (folder / "model.safetensors").unlink()
         with pytest.raises(RkfetchError):
             look_at(folder)
-        with pytest.raises(RkfetchError):
-            look_at_lora(folder)
 
 
 @pytest.mark.parametrize(
