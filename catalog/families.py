@@ -26,7 +26,10 @@ _SIZE = re.compile(
 )
 _BARE_SIZE = re.compile(r"(?<![\d.a-z])(0\.\d{1,2})(?![\d.a-z])")
 _WORDS = re.compile(r"[-_ ]+|\.(?!\d)|(?<!\d)\.")
-_META = re.compile(r"^meta[-_ ]?(?=llama)")
+_SEPARATORS = re.compile(r"[\W_]+")
+_SPACING = re.compile(r"~|\[[-_. :]+\]\*?")
+"""What stands for a separator in a family's pattern."""
+_META = re.compile(r"^meta[-_. ]?(?=llama)")
 _OTHER_OWNERS = frozenset({"thudm", "unsloth", "lmstudio-community", "bartowski", "mlx-community"})
 
 CHAT_WORDS = frozenset({"instruct", "chat", "it", "v1.0"})
@@ -108,6 +111,41 @@ def read_model(text: str) -> ModelName | None:
                 if found is not None:
                     return found
     return _read_unknown(text)
+
+
+def read_respelt(text: str) -> ModelName | None:
+    """Read a name whose separators are others than usual, or none; None if nobody is called so.
+
+    ``qwen25-15b`` is ``Qwen2.5-1.5B``. Every letter and digit has to be understood, and of sizes
+    only those are that the family is published with.
+    """
+    lower = text.lower()
+    for short in dict.fromkeys((lower, _without_owner(lower))):
+        plain = squeeze(short)
+        for _, family in _starting(plain[:2]):
+            head = re.match(_SPACING.sub("", family.pattern), plain)
+            if head is None:
+                continue
+            parts = {squeeze(part): part for part in _parts(family)}
+            longest_first = "|".join(sorted(parts, key=len, reverse=True))
+            found = re.findall(longest_first, plain[head.end() :]) if parts else []
+            if head[0] + "".join(found) == plain:
+                model = read_model("-".join([family.name, *(parts[p] for p in found)]))
+                if model is not None and model.known:
+                    return model
+    return None
+
+
+def squeeze(name: str) -> str:
+    """Return a name's letters and digits, lower case: what is left of it however it is written."""
+    return _SEPARATORS.sub("", name.lower())
+
+
+def _parts(family: Family) -> set[str]:
+    """Return what may follow the family's own name: sizes, words, and words of kinds."""
+    kinds = family.kinds
+    sizes = family.sizes.union(*(kind.sizes for kind in kinds.values()))
+    return {*sizes, *family.words, *(word for name in kinds for word in name.split("-"))}
 
 
 def _without_owner(lower: str) -> str:

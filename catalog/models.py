@@ -16,7 +16,7 @@ from rkfetch.registry.model import CONVERTED, LOCAL, Quant
 
 from . import border
 from .border import HIDDEN
-from .families import ModelName, read_model
+from .families import ModelName, read_model, read_respelt, squeeze
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -31,7 +31,6 @@ _SOURCES = {
 SCHEMES = {source: prefix for prefix, source in reversed(_SOURCES.items())}
 """The shortest prefix of each source that has several."""
 _FILE_SYNTAX = "hf:OWNER/REPO/PATH.rkllm[@REVISION], or ms: for ModelScope"
-_SEPARATORS = re.compile(r"[^a-z0-9]+")
 _REVISION = re.compile(r"[A-Za-z0-9][\w.-]*(?:/[A-Za-z0-9][\w.-]*)*", re.ASCII)
 
 
@@ -161,9 +160,11 @@ def match(reference: str, known: Iterable[str]) -> tuple[str, ...]:
     """
     names = list(known)
     exact = _exact(reference, names)
-    if "/" in reference or (exact and not _means_chat_model(reference)):
+    if "/" in reference:
         return exact
-    wanted = _read(reference)
+    wanted = _read(exact[0] if exact else reference)
+    if exact and not _means_chat_model(wanted):
+        return exact
     names = _perhaps_of_family(wanted, names)
     fitting = [n for n in names if (m := read_model(n)) is not None and _meant(wanted, m)]
     if wanted.size is None and len(_sizes(wanted, names)) > 1:
@@ -173,8 +174,8 @@ def match(reference: str, known: Iterable[str]) -> tuple[str, ...]:
 
 def _exact(reference: str, names: list[str]) -> tuple[str, ...]:
     organisation, _, name = reference.rpartition("/")
-    plain = _plain(name)
-    found = [n for n in names if _plain(n) == plain]
+    plain = squeeze(name)
+    found = [n for n in names if squeeze(n) == plain]
     if organisation:
         # Qwen/Qwen2.5-1.5B is the base model; nobody/Qwen2.5-1.5B is nothing that we know.
         found = [n for n in found if (hub_id(n) or reference).lower() == reference.lower()]
@@ -183,24 +184,20 @@ def _exact(reference: str, names: list[str]) -> tuple[str, ...]:
 
 def _perhaps_of_family(wanted: ModelName, names: Iterable[str]) -> list[str]:
     """Leave out the names that cannot be of the family, because reading each takes its time."""
-    begin = _plain((wanted.family or "").partition("-")[0])
-    return [n for n in names if begin in _plain(n)]
+    begin = squeeze((wanted.family or "").partition("-")[0])
+    return [n for n in names if begin in squeeze(n)]
 
 
-def _plain(name: str) -> str:
-    return _SEPARATORS.sub("", name.lower())
-
-
-def _means_chat_model(reference: str) -> bool:
+def _means_chat_model(wanted: ModelName) -> bool:
     """Tell whether a bare name could be a base model's, but is meant as the chat model's."""
-    wanted = _read(reference)
     return wanted.known and wanted.is_base and not wanted.says_base
 
 
 def _read(reference: str) -> ModelName:
     """Read a reference as a model's name; ``:`` separates a tag as in ollama."""
     text = re.sub(r"[:\s]+", "-", reference.rpartition("/")[2].strip())
-    return read_model(text) or ModelName.nothing(text)
+    model = read_model(text) or ModelName.nothing(text)
+    return model if model.hub_id is not None else read_respelt(text) or model
 
 
 def _meant(wanted: ModelName, candidate: ModelName) -> bool:
@@ -243,11 +240,11 @@ def suggest(reference: str, known: Iterable[str], limit: int = 3) -> tuple[str, 
     ]
     if sizes and (wanted.size is None or wanted.params_b is not None):
         return tuple(sorted(sizes, key=lambda n: _distance(n, wanted.params_b))[:limit])
-    text = _plain(reference)
-    longer = [n for n in names if len(text) > 3 and _plain(n).startswith(text)]
+    text = squeeze(reference)
+    longer = [n for n in names if len(text) > 3 and squeeze(n).startswith(text)]
     if longer:
         return tuple(sorted(longer, key=lambda n: _distance(n, wanted.params_b))[:limit])
-    plain = {_plain(n): n for n in reversed(names)}
+    plain = {squeeze(n): n for n in reversed(names)}
     short = {re.sub(r"(instruct|chat|it)$", "", p): n for p, n in plain.items()}
     near = difflib.get_close_matches(text, [*plain, *short], n=limit * 2, cutoff=0.6)
     found = [{**short, **plain}[p] for p in near]
@@ -277,10 +274,12 @@ class Model:
 
 def known_model(reference: str) -> Model | None:
     """Return the published model that a reference means, whether or not a build exists."""
-    wanted = _read(reference)
-    if wanted.chat_name is not None and _means_chat_model(reference) and "/" not in reference:
+    wanted, exactly_named = _read(reference), "/" in reference
+    if wanted.chat_name is not None and _means_chat_model(wanted) and not exactly_named:
         wanted = _read(wanted.chat_name)
     if wanted.hub_id is None or wanted.family is None:
+        return None
+    if exactly_named and wanted.hub_id.lower() != reference.lower():
         return None
     return Model(
         name=wanted.name, hub_id=wanted.hub_id, family=wanted.family, params_b=wanted.params_b

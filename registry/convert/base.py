@@ -124,14 +124,3 @@ class BaseModel:
         if self.hub_id is None:
             return str(self.path)
         return f"{self.hub_id} at {self.revision[:12]}" if self.revision else self.hub_id
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Lora:
-    """A LoRA adapter, which is merged into a base model or exported beside it."""
-
-    path: Path
-    base: str | None = None
-    """The model that it was trained for, as its maker wrote it."""
-    rank: int | None = None
-    code: Code = Code()

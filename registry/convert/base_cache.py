@@ -123,8 +123,7 @@ def fetch(
     """Have all files of a model of the Hub on this machine; return it with its ``path``.
 
     What is there is read and compared, what is wrong is fetched anew, and what came of a broken
-    file is kept for the next time. ``path`` is a folder of links into the folder that `root_of`
-    returns.
+    file is kept for the next time. ``path`` is a folder of links into another one beside it.
 
     Raises:
         IntegrityError: content is not what the Hub lists, or is no weights. Nothing of it is kept.
@@ -150,15 +149,6 @@ def fetch(
         if name.endswith(".safetensors"):
             require_whole(task.snapshot / name)
     return replace(base, path=task.snapshot)
-
-
-def root_of(path: Path) -> Path:
-    """Return the folder that holds a model's files, wherever the links in ``path`` lead.
-
-    A folder in huggingface_hub's cache has links into another one beside it.
-    """
-    in_cache = path.parent.name == "snapshots" and path.parent.parent.name.startswith("models--")
-    return path.parent.parent if in_cache else path
 
 
 def missing_bytes(base: BaseModel) -> int:

@@ -92,7 +92,8 @@ def _require_model(what: str, names: Collection[str], config_of: Callable[[str],
         raise UsageError(
             f"{what} is a LoRA adapter, not a model",
             cause=[f"it was trained for {said}"] if said else [],
-            hint="convert the model that it was trained for, and give the adapter beside it",
+            hint="merge it into the model that it was trained for (merge_and_unload() of PEFT), "
+            "and convert the folder that this gives",
         )
     if there is not None:
         raise _unreadable_weights(what, there)

@@ -1,4 +1,4 @@
-"""Look at a base model, or a LoRA adapter, that is on this machine, before anything runs."""
+"""Look at a base model that is on this machine, before anything runs."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rkfetch.registry.errors import IntegrityError, UsageError
+from rkfetch.registry.errors import UsageError
 
 from . import base_gguf
-from .base import BaseModel, Code, Lora
-from .base_config import ADAPTER, CONFIG, LARGEST_JSON, number, read_json, shown
+from .base import BaseModel
+from .base_config import CONFIG
 from .base_facts import put_together
 from .base_files import is_plain, wanted
 from .reading import foreign, readable, torn_weights
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
     from .base_files import Weights
 
-_ADAPTER_WEIGHTS = ("adapter_model.safetensors", "adapter_model.bin")
 _POINTER_BYTES = 1024
 """A Git LFS pointer is shorter, weights never are."""
 
@@ -95,53 +94,6 @@ def _name(path: Path) -> str:
         path = path.parent.parent
     plain = re.sub(r"[^A-Za-z0-9_.+-]+", "-", path.name.rpartition("--")[2]).strip("-.")
     return plain[:96] or "model"
-
-
-def look_at_lora(path: Path) -> Lora:
-    """Return what a LoRA adapter says of itself: a folder as PEFT writes it, or a ``.gguf`` file.
-
-    Raises:
-        UsageError: there is nothing, or it is no LoRA adapter.
-        IntegrityError: its weights are missing, cut off or a pointer.
-    """
-    if path.suffix.lower() == ".gguf" and path.is_file():
-        base_gguf.require_lora(path)
-        return Lora(path=path)
-    if not (path / ADAPTER).is_file():
-        is_model = (path / CONFIG).is_file()
-        raise UsageError(
-            f"{path} is no LoRA adapter",
-            cause=["it is a whole model" if is_model else f"it has no {ADAPTER}"],
-            hint="name the folder into which PEFT saved the adapter",
-        )
-    with readable(path):
-        is_small = (path / ADAPTER).stat().st_size <= LARGEST_JSON
-        config = read_json((path / ADAPTER).read_bytes()) if is_small else {}
-    kind, trained_for = config.get("peft_type"), config.get("base_model_name_or_path")
-    if kind != "LORA":
-        raise UsageError(
-            f"{path} is an adapter, but no LoRA",
-            cause=[f"its peft_type is {shown(str(kind))}"],
-            hint="the toolkit takes LoRA alone: merge it into its model with PEFT instead",
-        )
-    weights = next((path / name for name in _ADAPTER_WEIGHTS if (path / name).is_file()), None)
-    if weights is None:
-        raise IntegrityError(
-            f"{path} has no weights",
-            cause=[f"neither {' nor '.join(_ADAPTER_WEIGHTS)} is there"],
-            hint="download it completely",
-        )
-    is_pickle = weights.suffix == ".bin"
-    if is_pickle:
-        _require_no_pointer(weights, weights.stat().st_size)
-    else:
-        require_whole(weights)
-    return Lora(
-        path=path,
-        base=shown(trained_for) if isinstance(trained_for, str) else None,
-        rank=number(config.get("r")),
-        code=Code(pickles=(weights.name,) if is_pickle else ()),
-    )
 
 
 def _require_no_pointer(path: Path, size_bytes: int) -> None:

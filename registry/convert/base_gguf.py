@@ -95,22 +95,6 @@ def look_at(path: Path) -> BaseModel:
     )
 
 
-def require_lora(path: Path) -> None:
-    """Check that a ``.gguf`` file is an adapter.
-
-    Raises:
-        UsageError: it is none.
-        IntegrityError: it is cut off, or no GGUF.
-    """
-    head, _ = _head(path)
-    if head.string("general.type") != "adapter":
-        raise UsageError(
-            f"{path} is no LoRA adapter",
-            cause=["it is a whole model"],
-            hint="name the .gguf file that llama.cpp's convert_lora_to_gguf.py wrote",
-        )
-
-
 def _head(path: Path) -> tuple[Decoder, int]:
     """Read keys and tensor directory."""
     with readable(path), path.open("rb") as file:

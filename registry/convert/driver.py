@@ -541,11 +541,10 @@ def _call_toolkit(job: dict[str, Any], tell: Any) -> Any:
 
     toolkit = RKLLM()
     paths = job["paths"]
-    lora = {"model_lora": paths["lora"]} if "lora" in paths else {}
     dataset = {"dataset": paths["dataset"]} if "dataset" in paths else {}
     exported = os.path.join(paths["output"], job["output_name"])  # noqa: PTH118 - as it is given
     calls: list[tuple[str, str, list[str], dict[str, Any]]] = [
-        ("load", f"load_{job['kind']}", [], {"model": paths["model"], **lora, **job["load"]}),
+        ("load", f"load_{job['kind']}", [], {"model": paths["model"], **job["load"]}),
         ("build", "build", [], {**job["build"], **dataset}),
         ("export", "export_rkllm", [exported], job["export"]),
     ]

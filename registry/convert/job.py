@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 OUTPUT_NAME = "model.rkllm"
 """The one name that is exported to: the toolkit cuts others at their last dot."""
-MODEL, LORA, DATASET, OUTPUT = "model", "lora", "dataset", "output"
+MODEL, DATASET, OUTPUT = "model", "dataset", "output"
 """What a job's files are called; each environment has its own paths for them."""
 
 
@@ -28,7 +28,6 @@ class Job:
     """A folder in the Hugging Face layout, or a ``.gguf`` file. Never written to."""
     output: Path
     """An empty folder, for `OUTPUT_NAME` and the toolkit's temporary files."""
-    lora: Path | None = None
     dataset: Path | None = None
     """Calibration data, a JSON list of ``{"input": …, "target": …}``."""
     load: Mapping[str, Any] = field(default_factory=dict)
@@ -41,7 +40,7 @@ class Job:
     @property
     def files(self) -> dict[str, Path]:
         """The host's files that the environment has to show to the driver, by their names."""
-        named = {MODEL: self.model, LORA: self.lora, DATASET: self.dataset, OUTPUT: self.output}
+        named = {MODEL: self.model, DATASET: self.dataset, OUTPUT: self.output}
         return {name: path for name, path in named.items() if path is not None}
 
     def as_json(self, paths: Mapping[str, str]) -> str:

@@ -160,7 +160,8 @@ def make_plan(
 
     Raises:
         UsageError: a wish is impossible, or the board's runtime is not known.
-        ConversionUnavailableError: no toolkit that the runtime accepts can do it.
+        ConversionUnavailableError: no toolkit that the runtime accepts can do it, or the model's
+            code lies in another repository.
         MemoryFitError: the result would not fit in the board's memory.
     """
     wishes = wishes or Wishes()
@@ -184,6 +185,7 @@ class _Planner:
     def plan(self) -> Plan:
         base, wishes = self._base, self._wishes
         self._decide("base model", base.words, _size_words(base), _hub_page(base))
+        _require_all_code(base)
         toolkit = self._toolkit()
         quant = self._quant(toolkit)
         device = wishes.device or "cpu"
@@ -519,6 +521,26 @@ def allowed_quants(platform: Platform, toolkit: Toolkit) -> frozenset[str]:
     if toolkit.version < _GROUPS_SINCE:
         return frozenset(n for n in names if "_g" not in n)
     return names
+
+
+def _require_all_code(base: BaseModel) -> None:
+    """Refuse a model whose code lies elsewhere: the toolkit, without a network, cannot load it."""
+    if not base.code.elsewhere:
+        return
+    where = ", ".join(base.code.elsewhere[:3])
+    more = len(base.code.elsewhere) - 3
+    if more > 0:
+        where += f" and {more} more"
+    raise ConversionUnavailableError(
+        f"{base.name} asks for code of another repository: {where}",
+        cause=[
+            "the toolkit runs without a network, with what lies in the model's folder alone",
+            *(entry for entry in base.code.entries if "--" in entry),
+        ][:4],
+        hint="in a local folder of the model, put that repository's .py files beside config.json, "
+        "and cut OWNER/NAME-- out of the names under auto_map; then convert the folder: "
+        f"rkfetch convert ./{base.name}",
+    )
 
 
 def _fixed_quant(base: BaseModel) -> Quant | None:

@@ -6,10 +6,11 @@ import re
 import time
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rkfetch.catalog.families import read_model
+from rkfetch.catalog.families import read_model, squeeze
+from rkfetch.catalog.family_data import FAMILIES
 from rkfetch.catalog.models import (
     FileReference,
     Reference,
@@ -105,6 +106,67 @@ def test_a_plain_reference_never_means_another_kind(
     assert set(found) <= {CHAT_MODELS[reference]}
     if not ending:
         assert found == (CHAT_MODELS[reference],)
+
+
+def _published_names() -> list[str]:
+    """Every family, kind and size that is known, as base model and as chat model."""
+    names = set()
+    for family in FAMILIES:
+        kinds = {"": family.sizes, **{f"{k.name}-": k.sizes for k in family.kinds.values()}}
+        for kind, sizes in kinds.items():
+            for size in sizes:
+                found = read_model(f"{family.name}-{kind}{size}")
+                names |= {found.name, found.chat_name or found.name} if found is not None else set()
+    return sorted(names)
+
+
+PUBLISHED = _published_names()
+
+
+@st.composite
+def spellings(draw: st.DrawFn, names: list[str]) -> tuple[str, str]:
+    """A name, and the same with other dots, hyphens, underscores and case, or without them."""
+    name = draw(st.sampled_from(names))
+    spelt = "".join(draw(st.sampled_from(["", *"-_."])) if c in "-_." else c for c in name)
+    return name, draw(st.sampled_from([spelt, spelt.lower(), spelt.upper(), spelt.title()]))
+
+
+@settings(max_examples=300)
+@given(spellings([*CHAT_MODELS, *CATALOG]))
+def test_separators_and_case_mean_nothing(names: tuple[str, str]) -> None:
+    """`qwen25-15b` is `qwen2.5-1.5b`: the chat model, although it reads like the base model's."""
+    usual, odd = names
+    assert match(odd, CATALOG) == match(usual, CATALOG)
+    assert known_model(odd) == known_model(usual)
+
+
+@settings(max_examples=300)
+@given(spellings(PUBLISHED))
+def test_separators_and_case_mean_nothing_where_no_build_is_known(names: tuple[str, str]) -> None:
+    usual, odd = names
+    assert known_model(odd) == known_model(usual)
+    assert match(odd, PUBLISHED) == match(usual, PUBLISHED)
+
+
+@pytest.mark.parametrize(
+    ("reference", "model"),
+    [
+        *(("qwen25-15b", "Qwen2.5-1.5B-Instruct"), ("qwen2515b", "Qwen2.5-1.5B-Instruct")),
+        *(("qwen25-15b-base", "Qwen2.5-1.5B"), ("Qwen2-5_15B.Base", "Qwen2.5-1.5B")),
+        *(("tinyllama-11b", "TinyLlama-1.1B-Chat-v1.0"), ("llama-321b", "Llama-3.2-1B-Instruct")),
+        *(("qwen3-4b-通用", None), ("qwen2.5-15b-abliterated", None), ("qwen25", None)),
+    ],
+)
+def test_a_closed_up_name(reference: str, model: str | None) -> None:
+    assert match(reference, CATALOG) == ((model,) if model else ())
+    without_the_base_model = [n for n in CATALOG if n != "Qwen2.5-1.5B"]
+    assert set(match(reference, without_the_base_model)) <= {model} - {"Qwen2.5-1.5B"}
+
+
+def test_a_family_has_no_two_sizes_that_differ_in_a_dot_alone() -> None:
+    for family in FAMILIES:
+        sizes = family.sizes.union(*(kind.sizes for kind in family.kinds.values()))
+        assert len({squeeze(size) for size in sizes}) == len(sizes)
 
 
 @pytest.mark.parametrize("model", CATALOG)
@@ -206,6 +268,8 @@ def test_nothing_is_near_to_nonsense() -> None:
         ("internlm2-1.8b", "internlm/internlm2-chat-1_8b"),
         ("qwen2.5", None),
         ("my-own-model-7b", None),
+        ("unsloth/Qwen2.5-1.5B-Instruct", None),
+        ("Qwen/qwen25-15b", None),
         ("qwen2.5-3b-abliterated", None),
     ],
 )

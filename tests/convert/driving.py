@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from rkfetch.registry.convert import driver
 from rkfetch.registry.convert.environment import Outcome
-from rkfetch.registry.convert.job import DATASET, LORA, MODEL, OUTPUT, Event, Job
+from rkfetch.registry.convert.job import DATASET, MODEL, OUTPUT, Event, Job
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -70,7 +70,7 @@ def start(
 ) -> subprocess.Popen[bytes]:
     """Start the driver with a job on its stdin; ``wrapper`` is a command that runs another."""
     files = job.files
-    paths = {n: str(files[n]) for n in (MODEL, LORA, DATASET, OUTPUT) if n in files}
+    paths = {n: str(files[n]) for n in (MODEL, DATASET, OUTPUT) if n in files}
     shown = {} if package is None else {"PYTHONPATH": str(package)}
     process = subprocess.Popen(
         [*wrapper, python, driver.__file__, "-"],

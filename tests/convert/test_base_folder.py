@@ -1,4 +1,4 @@
-"""A base model, or a LoRA adapter, of this machine: what it says, and what is wrong with it."""
+"""A base model of this machine: what it says, and what is wrong with it."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from convert.models import (
     write,
 )
 from hub.faults import JSON_ERROR, LOGIN_PAGE, POINTER
-from rkfetch.registry.convert.base_folder import look_at, look_at_lora
+from rkfetch.registry.convert.base_folder import look_at
 from rkfetch.registry.convert.reading import readable
 from rkfetch.registry.errors import (
     ConversionUnavailableError,
@@ -35,7 +35,7 @@ from rkllm_files import rkllm_bytes
 if TYPE_CHECKING:
     from pathlib import Path
 
-LORA = {"peft_type": "LORA", "base_model_name_or_path": "Qwen/Qwen2.5-Tiny-Instruct", "r": 16}
+LORA = {"peft_type": "LORA", "base_model_name_or_path": "Qwen/Qwen2.5-Tiny-Instruct"}
 NO_CONFIG = {name: data for name, data in tiny_model().items() if name != "config.json"}
 NO_TOKENIZER = {n: d for n, d in tiny_model().items() if not n.startswith(("tokenizer", "merges"))}
 
@@ -117,7 +117,6 @@ class TestFolder:
             (NO_CONFIG, ConversionUnavailableError, "MLX or another form"),
             (NO_TOKENIZER, IntegrityError, "has no tokenizer"),
             ({"config.json": b"{}", "m.gguf": b"GGUF"}, ConversionUnavailableError, "it has GGUF"),
-            ({"adapter_config.json": json.dumps(LORA).encode()}, UsageError, "a LoRA adapter"),
             ({"x": b""}, UsageError, "it has no config.json"),
         ],
     )
@@ -128,6 +127,13 @@ class TestFolder:
             look_at(write(files, tmp_path))
         assert words in said_by(caught.value)
         assert caught.value.hint
+
+    def test_an_adapter_is_to_be_merged_first(self, tmp_path: Path) -> None:
+        files = {"adapter_config.json": json.dumps(LORA).encode()}
+        with pytest.raises(UsageError, match="is a LoRA adapter") as caught:
+            look_at(write(files, tmp_path))
+        assert caught.value.cause == ("it was trained for Qwen/Qwen2.5-Tiny-Instruct",)
+        assert "merge it into the model" in (caught.value.hint or "")
 
     def test_parts_that_are_missing_are_counted(self, tmp_path: Path) -> None:
         folder = write(sharded(tiny_model()), tmp_path)
@@ -237,51 +243,3 @@ class TestGguf:
             look_at(path)
         assert words in said_by(caught.value)
         assert caught.value.hint
-
-
-class TestLora:
-    def test_an_adapter_is_described(self, tmp_path: Path) -> None:
-        files = {
-            "adapter_config.json": json.dumps(LORA).encode(),
-            "adapter_model.safetensors": safetensors_bytes({"a": ("F32", (4, 4))}),
-        }
-        lora = look_at_lora(write(files, tmp_path))
-        assert (lora.path, lora.base, lora.rank) == (tmp_path, LORA["base_model_name_or_path"], 16)
-        assert not lora.code
-
-    def test_a_pickled_one_is_named(self, tmp_path: Path) -> None:
-        files = {"adapter_config.json": json.dumps(LORA).encode(), "adapter_model.bin": b"PK"}
-        assert look_at_lora(write(files, tmp_path)).code.pickles == ("adapter_model.bin",)
-
-    def test_a_gguf_one_is_taken(self, tmp_path: Path) -> None:
-        path = tmp_path / "lora.gguf"
-        path.write_bytes(gguf_bytes(general__type="adapter"))
-        assert look_at_lora(path).path == path
-        path.write_bytes(gguf_bytes())
-        with pytest.raises(UsageError, match="no LoRA adapter"):
-            look_at_lora(path)
-
-    @pytest.mark.parametrize(
-        ("files", "error", "words"),
-        [
-            (tiny_model(), UsageError, "it is a whole model"),
-            ({}, UsageError, "it has no adapter_config.json"),
-            ({"adapter_config.json": b'{"peft_type": "IA3"}'}, UsageError, "its peft_type is IA3"),
-            ({"adapter_config.json": b"[]"}, UsageError, "its peft_type is None"),
-            ({"adapter_config.json": json.dumps(LORA).encode()}, IntegrityError, "has no weights"),
-            (
-                {
-                    "adapter_config.json": json.dumps(LORA).encode(),
-                    "adapter_model.safetensors": POINTER,
-                },
-                IntegrityError,
-                "Git LFS pointer",
-            ),
-        ],
-    )
-    def test_what_is_none_is_said(
-        self, tmp_path: Path, files: dict[str, bytes], error: type[RkfetchError], words: str
-    ) -> None:
-        with pytest.raises(error) as caught:
-            look_at_lora(write(files, tmp_path))
-        assert words in said_by(caught.value)

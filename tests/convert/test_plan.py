@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from rkfetch.registry.convert.base import BaseModel, Code
+from rkfetch.registry.convert.base_config import code_of
 from rkfetch.registry.convert.plan import Wishes, allowed_quants, make_plan
 from rkfetch.registry.convert.toolkits import TOOLKITS, Toolkit, Wheel, toolkit
 from rkfetch.registry.errors import (
@@ -277,6 +278,26 @@ def test_memory_is_four_bytes_a_parameter_or_two() -> None:
 def test_what_the_user_should_know_is_noted() -> None:
     code = Code(files=("modeling_x.py",), entries=("config.json: AutoModel = modeling_x.X",))
     assert any("modeling_x.py" in note for note in plan(code=code).notes)
+
+
+def test_code_of_another_repository_cannot_be_loaded() -> None:
+    """Not even with --force: the toolkit has no network."""
+    names = {"AutoConfig": "them/code--config_x.X", "AutoModel": "modeling_x.X"}
+    code = code_of({"config.json": {"auto_map": names}}, ["modeling_x.py"])
+    with pytest.raises(ConversionUnavailableError, match="another repository: them/code") as caught:
+        plan(wishes=Wishes(force=True), code=code)
+    assert caught.value.cause[1:] == ("config.json: AutoConfig = them/code--config_x.X",)
+    # The way out that the hint shows is one.
+    names["AutoConfig"] = names["AutoConfig"].replace("them/code--", "")
+    code = code_of({"config.json": {"auto_map": names}}, ["modeling_x.py", "config_x.py"])
+    assert "convert ./Qwen2.5-1.5B-Instruct" in (caught.value.hint or "")
+    assert any("config_x.py" in note for note in plan(code=code).notes)
+
+
+def test_many_repositories_with_code_are_counted() -> None:
+    code = Code(elsewhere=tuple(f"them/{n}" for n in range(5)))
+    with pytest.raises(ConversionUnavailableError, match="them/0, them/1, them/2 and 2 more"):
+        plan(code=code)
     vision = plan(architecture="Qwen2_5_VLForConditionalGeneration")
     assert any(".rknn" in note for note in vision.notes)
 
