@@ -12,11 +12,14 @@ import signal
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from rkfetch.registry.errors import ConversionError
+from rkfetch.registry.errors import ConversionError, DiskSpaceError
 from rkfetch.registry.versions import Version
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
+    from pathlib import Path
+
+    from rkfetch.registry.errors import RkfetchError
 
     from .environment import Outcome
 
@@ -43,6 +46,10 @@ class Context:
     """Versions of the toolkit that know the model's architecture, oldest first."""
     memory_bytes: int | None = None
     """The most that the toolkit could use; None if that is not known."""
+    work: Path | None = None
+    """The folder that it worked in."""
+    work_bytes: int | None = None
+    """What it writes there, estimated."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -284,8 +291,11 @@ _ADVICE: Mapping[int, str] = {
 _TOLD_TO_STOP = {signal.SIGTERM, signal.SIGINT, signal.SIGHUP}
 
 
-def failure_of(outcome: Outcome, context: Context) -> ConversionError:
-    """Return the error that a run which did not succeed means to its user."""
+def failure_of(outcome: Outcome, context: Context) -> RkfetchError:
+    """Return the error that a run which did not succeed means to its user.
+
+    A DiskSpaceError where that was a full disk, a ConversionError else.
+    """
     last = outcome.last
     told: Mapping[str, Any] = last.values if last is not None and last.kind == "failed" else {}
     errors = [*_lines(told.get("errors")), *_lines([told.get("exception")])]
@@ -316,7 +326,7 @@ def warning_of(text: str) -> str | None:
     return None
 
 
-def _known(errors: list[str], told: Mapping[str, Any], context: Context) -> ConversionError | None:
+def _known(errors: list[str], told: Mapping[str, Any], context: Context) -> RkfetchError | None:
     for failure in _KNOWN:
         if failure.phase is not None and failure.phase != told.get("phase"):
             continue
@@ -333,21 +343,33 @@ def _known(errors: list[str], told: Mapping[str, Any], context: Context) -> Conv
                 "knowing_hint": _knowing_hint(context),
                 "memory_hint": _memory_hint(context),
             }
-            cause = [*_quoted(errors), *_figures(failure, told, context)]
-            return ConversionError(
-                failure.message.format(*groups, **words),
-                cause=cause,
-                hint=failure.hint.format(*groups, **words),
-            )
+            message = failure.message.format(*groups, **words)
+            cause, hint = _quoted(errors), failure.hint.format(*groups, **words)
+            if failure.lacks == "disk":
+                return _full_disk(message, cause, hint, told, context)
+            if failure.lacks == "memory":
+                cause += _memory_figures(told, context)
+            return ConversionError(message, cause=cause, hint=hint)
     return None
 
 
-def _figures(failure: _Failure, told: Mapping[str, Any], context: Context) -> Iterator[str]:
+def _full_disk(
+    message: str, cause: list[str], hint: str, told: Mapping[str, Any], context: Context
+) -> DiskSpaceError:
     free = _number(told.get("free_bytes"))
-    if failure.lacks == "disk" and free is not None:
-        yield f"{_gigabytes(free)} are free there now"
-    if failure.lacks == "memory":
-        yield from _memory_figures(told, context)
+    place = "there" if context.work is None else f"in {context.work}"
+    if free is not None:
+        cause.append(f"{_size(free)} are free {place} now")
+    if context.work_bytes is not None:
+        cause.append(f"it writes about {_size(context.work_bytes)}")
+    return DiskSpaceError(
+        message,
+        need_bytes=context.work_bytes,
+        have_bytes=free,
+        where=None if context.work is None else str(context.work),
+        cause=cause,
+        hint=hint,
+    )
 
 
 def _out_of_memory(told: Mapping[str, Any], context: Context) -> ConversionError:
@@ -360,11 +382,11 @@ def _out_of_memory(told: Mapping[str, Any], context: Context) -> ConversionError
 
 def _memory_figures(told: Mapping[str, Any], context: Context) -> Iterator[str]:
     peak = _number(told.get("peak_bytes"))
-    has = "" if context.memory_bytes is None else f" of {_gigabytes(context.memory_bytes)}"
+    has = "" if context.memory_bytes is None else f" of {_size(context.memory_bytes)}"
     if peak:
-        yield f"it had {_gigabytes(peak)}{has} when it ended"
+        yield f"it had {_size(peak)}{has} when it ended"
     elif has:
-        yield f"it could use {_gigabytes(context.memory_bytes or 0)}"
+        yield f"it could use {_size(context.memory_bytes or 0)}"
 
 
 def _memory_hint(context: Context) -> str:
@@ -475,5 +497,5 @@ def _number(value: object) -> int | None:
     return value if isinstance(value, int) and not isinstance(value, bool) else None
 
 
-def _gigabytes(count: int) -> str:
-    return f"{count / 1e9:.1f} GB"
+def _size(count: int) -> str:
+    return f"{count / 1e9:.1f} GB" if count >= 100_000_000 else f"{count / 1e6:.1f} MB"

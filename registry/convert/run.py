@@ -73,8 +73,8 @@ def convert(
 
     Raises:
         ConversionError: the toolkit failed, or made something else than was planned.
-        DiskSpaceError, NetworkError, IntegrityError, AuthenticationError: as `Environment.prepare`
-            and ``fetch``.
+        DiskSpaceError: the disk ran full under the toolkit, or before it was reached.
+        NetworkError, IntegrityError, AuthenticationError: as `Environment.prepare` and ``fetch``.
     """
     if (here := made_before(plan, store)) is not None:
         return here
@@ -94,8 +94,7 @@ def convert(
             started = time.monotonic()
             watch.step("converting")
             outcome = environment.run(plan.job(base.path, work), watch, memory_bytes=memory_bytes)
-            output = work / OUTPUT_NAME
-            _require_success(plan, outcome, output, memory_bytes)
+            _require_success(plan, outcome, work, memory_bytes)
             made = {
                 **_identity(plan),
                 "licence": plan.base.licence,
@@ -104,7 +103,7 @@ def convert(
                 "seconds": round(time.monotonic() - started),
                 "peak_bytes": outcome.last.values.get("peak_bytes") if outcome.last else None,
             }
-            return _taken_in(plan, output, made, store=store, progress=progress)
+            return _taken_in(plan, work / OUTPUT_NAME, made, store=store, progress=progress)
         finally:
             _remove(work)
 
@@ -156,11 +155,11 @@ def _key(plan: Plan) -> str:
     return hashlib.sha256(json.dumps(_identity(plan), sort_keys=True).encode()).hexdigest()
 
 
-def _require_success(plan: Plan, outcome: Outcome, output: Path, memory_bytes: int | None) -> None:
+def _require_success(plan: Plan, outcome: Outcome, work: Path, memory_bytes: int | None) -> None:
     succeeded = outcome.last is not None and outcome.last.kind == "result"
     if not succeeded or outcome.status != 0:
-        raise failure_of(outcome, _context(plan, memory_bytes))
-    if not output.is_file():
+        raise failure_of(outcome, _context(plan, work, memory_bytes))
+    if not (work / OUTPUT_NAME).is_file():
         raise ConversionError(
             "the toolkit said that it succeeded, and left no file",
             cause=list(outcome.tail[-3:]),
@@ -168,7 +167,7 @@ def _require_success(plan: Plan, outcome: Outcome, output: Path, memory_bytes: i
         )
 
 
-def _context(plan: Plan, memory_bytes: int | None) -> Context:
+def _context(plan: Plan, work: Path, memory_bytes: int | None) -> Context:
     since = supported_since(plan.base.architecture) if plan.base.architecture else None
     knowing = [t.version for t in TOOLKITS if since is not None and t.version >= since]
     return Context(
@@ -179,6 +178,8 @@ def _context(plan: Plan, memory_bytes: int | None) -> Context:
         load_type=plan.dtype,
         knowing=tuple(knowing),
         memory_bytes=memory_bytes,
+        work=work.parent,
+        work_bytes=plan.needs.work_bytes,
     )
 
 

@@ -1,12 +1,16 @@
-"""A Hub, a machine, and a virtual environment with the stand-in toolkit that is made once."""
+"""A Hub, a machine, and virtual environments that are made once: of the stand-in, of the vendor."""
 
 from __future__ import annotations
 
+import shutil
+import subprocess
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
+from convert import vendor as real
 from convert.standin_wheel import build_wheel
 from e2e.world import World
 from hub.server import Hub
@@ -16,7 +20,6 @@ from rkfetch.registry.convert.wheels import accepted_wheel
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
 
@@ -44,3 +47,37 @@ def world(tmp_path: Path, tools: Path) -> Iterator[World]:
         world.home.mkdir()
         (world.home / "convert").symlink_to(tools)
         yield world
+
+
+@pytest.fixture(scope="session")
+def vendor(tmp_path_factory: pytest.TempPathFactory) -> Iterator[real.Vendor]:
+    """Offer the vendor's own toolkit and all that it is pinned to."""
+    folder = tmp_path_factory.mktemp("wheels")
+    with real.serve(folder) as vendor:
+        yield vendor
+    shutil.rmtree(folder)
+
+
+@pytest.fixture(scope="session")
+def vendor_venv(
+    vendor: real.Vendor, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[VenvEnvironment]:
+    """Install the vendor's own toolkit in a virtual environment."""
+    folder = tmp_path_factory.mktemp("vendor")
+    environment = vendor.make_venv(folder)
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in vendor.settings.items():
+            patch.setenv(name, value)
+        environment.prepare(Unwatched())
+    yield environment
+    shutil.rmtree(folder)
+
+
+@pytest.fixture(scope="session")
+def vendor_models(vendor_venv: VenvEnvironment, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Make models for it, with its own libraries."""
+    folder = tmp_path_factory.mktemp("models")
+    python = vendor_venv.path / "bin" / "python"
+    script = Path(__file__).with_name("real_models.py")
+    subprocess.run([python, str(script), str(folder)], check=True, capture_output=True)
+    return folder

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
+import tempfile
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +18,10 @@ from rkfetch.registry.convert.job import DATASET, MODEL, OUTPUT, Event, Job
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
+
+_ALONE = tempfile.TemporaryDirectory(prefix="rkfetch-driver-")
+DRIVER = shutil.copy(driver.__file__, _ALONE.name)
+"""Alone in its folder, as environments have it: what lies beside it is found before libraries."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,7 +79,7 @@ def start(
     paths = {n: str(files[n]) for n in (MODEL, DATASET, OUTPUT) if n in files}
     shown = {} if package is None else {"PYTHONPATH": str(package)}
     process = subprocess.Popen(
-        [*wrapper, python, driver.__file__, "-"],
+        [*wrapper, python, DRIVER, "-"],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -107,7 +113,7 @@ def drive(job: Job, **how: Any) -> Run:
 def broken_job(text: str) -> Run:
     """Give the driver a job that it cannot read."""
     done = subprocess.run(
-        [sys.executable, driver.__file__, "-"],
+        [sys.executable, DRIVER, "-"],
         input=text.encode(),
         capture_output=True,
         check=False,

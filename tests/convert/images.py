@@ -8,6 +8,7 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import os
+import re
 import shutil
 import subprocess
 import tempfile
@@ -59,3 +60,49 @@ def _make() -> None:
         if made.returncode != 0:
             pytest.skip(f"no base image can be made: {made.stderr.strip()[-200:]}")
         subprocess.run(["podman", "import", "--quiet", str(tar), BASE], check=True)
+
+
+def image_with(python: str) -> str:
+    """Return the name of an image that has an interpreter of this machine besides, in `/usr/local`.
+
+    It is for versions that Debian has not, such as those of pyenv; their libraries come along.
+    """
+    asked = [python, "-c", "import sys; print(sys.base_prefix, '%d.%d' % sys.version_info[:2])"]
+    said = subprocess.run(asked, capture_output=True, text=True, check=True).stdout.split()
+    prefix, version = Path(said[0]), said[1]
+    name = f"{base_image()}-python{version}"
+    with Path(tempfile.gettempdir(), "rkfetch-tests-base.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if subprocess.run(["podman", "image", "exists", name], check=False).returncode != 0:
+            _add_python(name, prefix, version)
+    return name
+
+
+def _add_python(name: str, prefix: Path, version: str) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        context = Path(folder)
+        local = context / "local"
+        (local / "bin").mkdir(parents=True)
+        shutil.copy(prefix / "bin" / f"python{version}", local / "bin")
+        unwanted = shutil.ignore_patterns("test", "site-packages", "config-*", "__pycache__")
+        library = shutil.copytree(
+            prefix / "lib" / f"python{version}", local / "lib" / f"python{version}", ignore=unwanted
+        )
+        objects = [local / "bin" / f"python{version}", *library.rglob("*.so")]
+        for needed in sorted(_libraries(objects)):
+            shutil.copy(needed, local / "lib")
+        (context / "Containerfile").write_text(
+            f"FROM {BASE}\nCOPY local /usr/local\nRUN ldconfig\n"
+        )
+        podman = ["podman", "--runtime", "runc", "build", *_LIMITS.split(), "--network", "none"]
+        subprocess.run([*podman, "--quiet", "--tag", name, folder], check=True)
+
+
+def _libraries(objects: list[Path]) -> set[str]:
+    """Return what shared objects are linked with, but for C's own, and what wheels may expect."""
+    done = subprocess.run(["ldd", *objects], capture_output=True, text=True, check=True)
+    linked = set(re.findall(r"=> (/\S+)", done.stdout))
+    known = subprocess.run(["ldconfig", "-p"], capture_output=True, text=True, check=True)
+    linked |= set(re.findall(r"libstdc\+\+\.so\.6 .*x86-64.* => (/\S+)", known.stdout))
+    own = re.compile(r"lib(c|m|dl|rt|pthread|util|resolv)\.so\.\d+")
+    return {path for path in linked if not own.fullmatch(Path(path).name)}

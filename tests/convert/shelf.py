@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import re
 import threading
 import zipfile
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from pathlib import Path
     from types import TracebackType
 
     from typing_extensions import Self
@@ -20,8 +21,8 @@ class Shelf:
     """Gives bytes by their path, or leads elsewhere where a text is laid; notes each request."""
 
     def __init__(self) -> None:
-        self.laid: dict[str, bytes | str | int] = {}
-        """A number is a status."""
+        self.laid: dict[str, bytes | str | int | Path] = {}
+        """A number is a status, a path is read when it is asked for."""
         self.asked: list[str] = []
         shelf = self
 
@@ -33,6 +34,8 @@ class Shelf:
                 shelf.asked.append(path)
                 found = shelf.laid.get(path, 404)
                 status, body = (found, b"") if isinstance(found, int) else (200, found)
+                if isinstance(body, Path):
+                    body = body.read_bytes()
                 if isinstance(body, str):
                     status, location, body = 302, body, b""
                     self.send_response(status)
@@ -66,9 +69,9 @@ class Shelf:
         self._server.server_close()
 
     def offer(self, wheel: Path) -> None:
-        """Offer a wheel as a package index does."""
-        project = wheel.name.split("-")[0].replace("_", "-").lower()
-        self.laid[f"/files/{wheel.name}"] = wheel.read_bytes()
+        """Offer a wheel, or a package's source, as a package index does."""
+        project = re.split(r"-\d", wheel.name)[0].replace("_", "-").lower()
+        self.laid[f"/files/{wheel.name}"] = wheel
         page = self.laid.get(f"/simple/{project}/", b"")
         assert isinstance(page, bytes)
         link = f'<a href="/files/{wheel.name}">{wheel.name}</a>\n'

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import signal
+from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -15,12 +17,11 @@ from convert.tiny_models import LFS_POINTER, write_model
 from rkfetch.registry.convert.environment import Outcome
 from rkfetch.registry.convert.failures import Context, failure_of, warning_of
 from rkfetch.registry.convert.job import Event
+from rkfetch.registry.errors import DiskSpaceError
 from rkfetch.registry.versions import Version
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
-    from rkfetch.registry.errors import ConversionError
+    from rkfetch.registry.errors import RkfetchError
 
 CONTEXT = Context(
     model="Qwen/Qwen3-0.6B",
@@ -34,7 +35,7 @@ CONTEXT = Context(
 
 def explain(
     *errors: str, phase: str | None = "load", why: str = "returned", **values: Any
-) -> ConversionError:
+) -> RkfetchError:
     told = {"phase": phase, "why": why, "errors": list(errors), **values}
     return failure_of(Outcome(status=1, last=Event(kind="failed", values=told)), CONTEXT)
 
@@ -350,9 +351,23 @@ def test_killed_means_memory(outcome: Outcome, cause: str) -> None:
     )
 
 
-def test_a_full_disk_tells_what_is_free() -> None:
-    error = explain("Error: [Errno 28] No space left on device!", free_bytes=12_000_000)
-    assert error.cause[-1] == "0.0 GB are free there now"
+def test_a_full_disk_tells_what_is_free_and_what_it_takes() -> None:
+    told = {"phase": "export", "errors": ["Error: [Errno 28] No space left on device!"]}
+    outcome = Outcome(
+        status=1, last=Event(kind="failed", values={**told, "free_bytes": 12_000_000})
+    )
+    error = failure_of(outcome, CONTEXT)
+    assert isinstance(error, DiskSpaceError)
+    assert (error.exit_code, error.have_bytes, error.need_bytes) == (8, 12_000_000, None)
+    assert error.cause[-1] == "12.0 MB are free there now"
+    known = replace(CONTEXT, work=Path("/store/partials"), work_bytes=3_000_000_000)
+    error = failure_of(outcome, known)
+    assert isinstance(error, DiskSpaceError)
+    assert (error.need_bytes, error.where) == (3_000_000_000, "/store/partials")
+    assert error.cause[-2:] == (
+        "12.0 MB are free in /store/partials now",
+        "it writes about 3.0 GB",
+    )
 
 
 @pytest.mark.parametrize("status", [-15, 143, -2, 130])
@@ -456,7 +471,7 @@ def test_any_end_becomes_an_error_that_can_be_shown(
     last = None if told is None else Event(kind="failed", values=told)
     outcome = Outcome(status=status, last=last, out_of_memory=out_of_memory, tail=tuple(tail))
     error = failure_of(outcome, CONTEXT)
-    assert error.exit_code == 12
+    assert error.exit_code == (8 if isinstance(error, DiskSpaceError) else 12)
     assert error.hint
     assert len(error.cause) <= 8
     for text in (error.message, error.hint, *error.cause):

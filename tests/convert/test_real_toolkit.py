@@ -11,16 +11,15 @@ import json
 import os
 import shutil
 import signal
-import subprocess
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from convert.driving import drive, finish, make_job, start
 from convert.test_driver import children_of, wait_for
-from convert.tiny_models import LFS_POINTER, add_code, find_python
+from convert.tiny_models import LFS_POINTER, add_code
+from convert.vendor import needs_the_vendors_wheel
 from downloads import small_disk
 from rkfetch.registry.convert.failures import Context, failure_of, warning_of
 from rkfetch.registry.convert.job import Job
@@ -28,43 +27,25 @@ from rkfetch.registry.rkllm_read import read_file
 from rkfetch.registry.versions import Version
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
+    from pathlib import Path
 
     from convert.driving import Run
-    from rkfetch.registry.errors import ConversionError
+    from rkfetch.registry.convert.venv_environment import VenvEnvironment
+    from rkfetch.registry.errors import RkfetchError
 
-WHEEL = os.environ.get("RKFETCH_TEST_TOOLKIT")
-
-pytestmark = [
-    pytest.mark.skipif(
-        WHEEL is None, reason="RKFETCH_TEST_TOOLKIT does not name the vendor's wheel"
-    ),
-    pytest.mark.timeout(1800),
-]
+pytestmark = [needs_the_vendors_wheel, pytest.mark.timeout(1800)]
 
 
 @pytest.fixture(scope="module")
-def python(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A Python that has the toolkit, in an environment of its own."""
-    found = find_python("3.8")
-    if found is None:
-        pytest.skip("there is no Python 3.8 here")
-    assert WHEEL is not None
-    folder = tmp_path_factory.mktemp("toolkit")
-    subprocess.run([found, "-m", "venv", str(folder)], check=True)
-    own = str(folder / "bin" / "python")
-    install = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-    subprocess.run([own, *install, WHEEL], check=True)
-    yield own
-    shutil.rmtree(folder)
+def python(vendor_venv: VenvEnvironment) -> str:
+    """The Python that has the toolkit, as `VenvEnvironment` installs it."""
+    return str(vendor_venv.path / "bin" / "python")
 
 
 @pytest.fixture(scope="module")
-def models(python: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("models")
-    script = Path(__file__).with_name("real_models.py")
-    subprocess.run([python, str(script), str(folder)], check=True, capture_output=True)
-    return folder
+def models(vendor_models: Path) -> Path:
+    return vendor_models
 
 
 @pytest.fixture
@@ -87,7 +68,7 @@ def convert(python: str, models: Path, tmp_path: Path) -> Callable[..., Run]:
     return run
 
 
-def explain(run: Run, *, platform: str = "rk3588", dtype: str = "w8a8") -> ConversionError:
+def explain(run: Run, *, platform: str = "rk3588", dtype: str = "w8a8") -> RkfetchError:
     context = Context(model="m", toolkit=Version("1.0.1"), platform=platform, dtype=dtype)
     return failure_of(run.outcome, context)
 
@@ -330,6 +311,7 @@ def test_a_full_disk(
     assert run.last.values["phase"] == "export"
     error = explain(run)
     assert error.message == "the disk ran full while m was converted"
+    assert error.exit_code == 8
     assert error.cause[-1].endswith("are free there now")
 
 
