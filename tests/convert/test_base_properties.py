@@ -33,9 +33,7 @@ quantization_config quant_method bits group_size sym desc_act load_in_4bit auto_
 weight_map metadata total_parameters
 """
 KEYS = st.sampled_from(WORDS.split())
-CONFIGS = st.dictionaries(
-    KEYS, ANYTHING | st.dictionaries(KEYS, ANYTHING, max_size=3), max_size=6
-)
+CONFIGS = st.dictionaries(KEYS, ANYTHING | st.dictionaries(KEYS, ANYTHING, max_size=3), max_size=6)
 NAMES = st.text(max_size=20) | st.sampled_from(
     ["model.safetensors", "../x.json", "a/../b.json", "/etc/x.json", "config.json", "a.py", "x.py"]
 )

@@ -60,7 +60,7 @@ class Newcomer:
 def world_of(hub: Hub, folder: Path, vendor: Vendor, kind: str) -> World:
     world = World(hub, folder)
     world.env |= vendor.settings
-    world.env |= {"RKFETCH_ENVIRONMENT": kind}
+    world.env |= {"RKFETCH_CONVERT_ENVIRONMENT": kind}
     # For the search for Pythons.
     world.env["PATH"] = f"{Path(vendor.python).parent}:{world.env['PATH']}"
     if kind == "container":
