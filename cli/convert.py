@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
+from rkfetch.registry import settings
 from rkfetch.registry.errors import ConversionUnavailableError, RkfetchError, UsageError
 from rkfetch.registry.model import CONVERTED, LOCAL
 
@@ -315,7 +316,8 @@ def convert_instead(
     if when == "never" or parse_reference(question.model).file is not None:
         raise nothing_fits
     target = question.target
-    conversion = Conversion(question, How(), target, quiet=quiet)
+    where: str = settings.value("convert_environment") or "auto"
+    conversion = Conversion(question, How(environment=where), target, quiet=quiet)
     silent = quiet or question.as_json
     is_asked = when == "always" or (not silent and can_ask())
     try:

@@ -283,6 +283,15 @@ def test_always_converts_where_nothing_fits(world: World, wheel: Path) -> None:
     assert weights_asked(world) == []
 
 
+@pytest.mark.parametrize("where", ["container", "venv"])
+def test_where_is_a_setting_for_the_main_job_too(world: World, where: str) -> None:
+    (world.home / "config.toml").write_text(f'convert_environment = "{where}"\n')
+    done = world.run(NAME, *BOARD, "--convert", "always", PATH="", PYENV_ROOT="/nowhere")
+    assert done.code == 10
+    assert ("podman nor docker" in words(done)) == (where == "container")
+    assert ("no Python that toolkit" in words(done)) == (where == "venv")
+
+
 def test_it_does_not_take_the_place_of_what_fits(world: World) -> None:
     world.add("SmolLM2-360M-Instruct_RK3576_w4a16.rkllm", repo="x/SmolLM2-360M-RKLLM")
     world.update()
