@@ -157,8 +157,7 @@ class Conversion:
 
     def _wishes(self) -> Wishes:
         from rkfetch.registry.convert.plan import Wishes
-        from rkfetch.registry.convert.toolkits import Toolkit, Wheel
-        from rkfetch.registry.convert.wheels import accepted_wheel
+        from rkfetch.registry.convert.wheels import accepted_wheel, release_of
         from rkfetch.registry.versions import parse_version
 
         how, wheel = self._how, None
@@ -166,14 +165,7 @@ class Conversion:
             self._wheel = found = accepted_wheel(
                 Path(how.toolkit_wheel), allow_unknown=how.allow_unknown_toolkit
             )
-            item = Wheel(
-                toolkit=found.toolkit,
-                python=found.python,
-                blob=found.blob,
-                sha256=found.sha256,
-                url=None,
-            )
-            wheel = Toolkit(version=found.toolkit, wheels=(item,))
+            wheel = release_of(found)
         dataset = Path(how.dataset).absolute() if how.dataset else None
         if dataset is not None and not dataset.is_file():
             raise UsageError(f"there is no calibration data at {dataset}")

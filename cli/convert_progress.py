@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from rkfetch.registry.convert.job import Event
 
 _LOG_EVERY_S = 30.0
+_WORTH_SAYING = 1_000_000
+"""Bytes; libraries leave small notes of their own beside the file."""
 _DRAW_EVERY_S = 0.1
 _VERIFYING = "  verifying"
 _DOING = {
@@ -113,6 +115,10 @@ class WatchingLines(Watching):
         self.close()
         self._said_at = self._clock()
         say(safe(text))
+
+    def detail(self, text: str) -> None:
+        """Say now and then what is installed or built, which takes minutes."""
+        self._tell(safe(text))
 
     def event(self, event: Event) -> None:
         """Say how far it is."""
@@ -228,7 +234,7 @@ def _alive_words(event: Event, doing: str) -> str:
         said.append(duration(seconds))
     if isinstance(memory, int):
         said.append(f"{human_bytes(memory)} of memory")
-    if isinstance(written, int) and written:
+    if isinstance(written, int) and written >= _WORTH_SAYING:
         said.append(f"{human_bytes(written)} written")
     return ", ".join(said)
 

@@ -12,7 +12,7 @@ import io
 import os
 import zipfile
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from email.parser import BytesParser
 from typing import TYPE_CHECKING
 
@@ -29,7 +29,7 @@ from rkfetch.registry.failures import TransientError
 from rkfetch.registry.locks import locked
 from rkfetch.registry.versions import Version, as_version
 
-from .toolkits import PYTHONS, REPOSITORY, TOOLKITS, Wheel
+from .toolkits import PYTHONS, REPOSITORY, TOOLKITS, Toolkit, Wheel, toolkit
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -39,7 +39,6 @@ if TYPE_CHECKING:
     from rkfetch.registry.http import Http
 
     from .environment import Watch
-    from .toolkits import Toolkit
 
 _LARGEST = 256 << 20
 """Bytes; the vendor's wheels have 1 to 20 MB."""
@@ -142,7 +141,7 @@ def accepted_wheel(
     except OSError as error:
         raise UsageError(f"{path} cannot be read", cause=[error.strerror or str(error)]) from error
     digests = blob, sha256 = _digests(content)
-    for wheel in (wheel for toolkit in toolkits for wheel in toolkit.wheels):
+    for wheel in (wheel for release in toolkits for wheel in release.wheels):
         if _fits(wheel.blob, wheel.sha256, digests):
             return _file(wheel, path, digests)
     about = _about(path, content)
@@ -162,6 +161,26 @@ def accepted_wheel(
     version, python = about
     wheel = Wheel(toolkit=version, python=python, blob=None, sha256=None, url=None)
     return _file(wheel, path, digests, pinned=False)
+
+
+def release_of(file: WheelFile) -> Toolkit:
+    """Return what is known of the release of a wheel that the user has, with that wheel alone.
+
+    Raises:
+        UsageError: it cannot be installed with its own pins.
+    """
+    known = toolkit(file.toolkit) if file.pinned else None
+    why = known.unusable.get(file.python) if known is not None else None
+    if known is not None and why is not None:
+        raise UsageError(
+            f"{file.path} cannot be installed",
+            cause=[why],
+            hint=f"take the release's wheel for Python {', '.join(known.pythons)}",
+        )
+    item = Wheel(
+        toolkit=file.toolkit, python=file.python, blob=file.blob, sha256=file.sha256, url=None
+    )
+    return replace(known or Toolkit(version=file.toolkit, wheels=()), wheels=(item,))
 
 
 # --- digests --------------------------------------------------------------------------------------

@@ -12,7 +12,7 @@ import pytest
 from convert.shelf import Shelf, make_wheel
 from rkfetch.registry.convert.environment import Unwatched
 from rkfetch.registry.convert.toolkits import REPOSITORY, Toolkit, Wheel
-from rkfetch.registry.convert.wheels import accepted_wheel, have_wheel
+from rkfetch.registry.convert.wheels import WheelFile, accepted_wheel, have_wheel, release_of
 from rkfetch.registry.errors import (
     ConversionUnavailableError,
     IntegrityError,
@@ -39,6 +39,18 @@ def pinned(content: bytes = CONTENT) -> Wheel:
         blob=git.hexdigest(),
         sha256=hashlib.sha256(content).hexdigest(),
         url=REPOSITORY + PATH,
+    )
+
+
+def of_the_vendor(folder: Path, version: str, python: str) -> WheelFile:
+    return WheelFile(
+        path=folder / "x.whl",
+        toolkit=Version(version),
+        python=python,
+        name="x.whl",
+        sha256="0" * 64,
+        blob="0" * 40,
+        pinned=True,
     )
 
 
@@ -180,6 +192,21 @@ class TestGiven:
         path.write_bytes(content)
         with pytest.raises(IntegrityError, match="is no wheel"):
             accepted_wheel(path, allow_unknown=True)
+
+    def test_its_release_is_known_with_pins_but_only_if_it_is_the_vendors(
+        self, tmp_path: Path
+    ) -> None:
+        """By its pin PyTorch for the CPU is installed first, which saves gigabytes."""
+        file = of_the_vendor(tmp_path, "1.2.3", "3.11")
+        known = release_of(file)
+        assert (known.torch[0], known.pythons) == ("torch==2.6.0", ("3.11",))
+        assert release_of(replace(file, pinned=False)).torch == ()
+
+    def test_one_that_its_own_pins_rule_out_is_refused(self, tmp_path: Path) -> None:
+        file = of_the_vendor(tmp_path, "1.3.0", "3.9")
+        with pytest.raises(UsageError, match="cannot be installed") as caught:
+            release_of(file)
+        assert caught.value.cause == ("its pin of transformers 5.8.0 needs Python 3.10",)
 
     def test_a_missing_file_is_a_wrong_use(self, tmp_path: Path) -> None:
         with pytest.raises(UsageError, match="cannot be read"):
