@@ -181,7 +181,7 @@ def convert_command(
     hybrid_rate: HybridOption = None,
     dataset: DatasetOption = None,
     device: DeviceOption = None,
-    environment: EnvironmentOption = "auto",
+    convert_environment: EnvironmentOption = "auto",
     toolkit_wheel: WheelOption = None,
     allow_unknown_toolkit: UnknownToolkitOption = False,
     trust_code: TrustCodeOption = False,
@@ -205,7 +205,7 @@ def convert_command(
       rkfetch convert ./my-finetune --platform rk3588 --runtime 1.2.1 -o .
       rkfetch convert qwen3-4b --runtime 1.2.3 --on ssh://me@big-pc
     """
-    given = locals()
+    given = {**locals(), "environment": convert_environment}
     how = How(**{item.name: given[item.name] for item in fields(How)})
     silent = quiet or question.as_json
     after = Afterwards.parse(

@@ -51,6 +51,7 @@ _MOST_PROCESSES = 4096
 """Threads count, and PyTorch has some for each core."""
 _CANNOT_START = {125, 126, 127}
 """Statuses with which engines tell that nothing was run."""
+_UNSET = "build argument. Try adding"
 _PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")
 
 
@@ -219,6 +220,8 @@ class ContainerEnvironment:
         said: deque[str] = deque(maxlen=TAIL_LINES)
 
         def heard(line: str) -> None:
+            if _UNSET in line:
+                return  # podman says so of each that is not set, and would drown what failed
             said.append(line)
             watch.detail(line)
 

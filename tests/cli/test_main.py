@@ -60,7 +60,8 @@ def test_every_command_has_help_and_fits_the_screen(
 
 
 def test_what_a_setting_fixes_says_so() -> None:
-    """A parameter that bears a setting's name by chance would take its value."""
+    """A parameter that bears a setting's name by chance would take its value; by another, none."""
+    names = {name: known.variables for name, known in settings.KNOWN.items()}
     command = typer.main.get_command(build_app())
     groups: list[Any] = [command]
     while groups:
@@ -69,10 +70,11 @@ def test_what_a_setting_fixes_says_so() -> None:
             if hasattr(sub, "commands"):
                 groups.append(sub)
             for parameter in sub.params:
-                known = settings.KNOWN.get(str(parameter.name))
-                if known is not None:
-                    told = getattr(parameter, "help", None) or ""
-                    assert known.variables[0] in told, f"{sub.name}: {parameter.name}"
+                _, says, variables = (getattr(parameter, "help", None) or "").partition(
+                    "[env var: "
+                )
+                told = tuple(variables.rstrip("]").split(", ")) if says else None
+                assert names.get(str(parameter.name)) == told, f"{sub.name}: {parameter.name}"
 
 
 def test_completion_is_offered() -> None:

@@ -397,11 +397,14 @@ class TestCommandLine:
         says: str,
         kind: type[ConversionError],
     ) -> None:
-        monkeypatch.setenv("SAYS", says)
+        warning = (
+            'level=warning msg="missing \\"PIP_TIMEOUT\\" build argument. Try adding \\"--build'
+        )
+        monkeypatch.setenv("SAYS", f"{warning}\n{says}")
         monkeypatch.setenv("STATUS", "1")
         with pytest.raises(kind, match=r"9\.9\.9 in an image") as caught:
             self.environment(engine, tmp_path).prepare(Unwatched())
-        assert says in caught.value.cause
+        assert caught.value.cause == (says,)
 
     def test_a_container_that_cannot_be_started(self, engine: Engine, tmp_path: Path) -> None:
         Path(engine.path).write_text("#!/bin/sh\necho 'Error: no runc' >&2\nexit 125\n")

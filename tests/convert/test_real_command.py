@@ -7,7 +7,6 @@ container stands on a base image with this machine's Python 3.8, made for it.
 from __future__ import annotations
 
 import json
-import shutil
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
@@ -199,6 +198,12 @@ def no_tokenizer(model: Path) -> None:
         (model / name).unlink()
 
 
+def no_words(model: Path) -> None:
+    """Leave what looks like a tokenizer."""
+    (model / "vocab.json").unlink()
+    (model / "tokenizer.json").write_text("{}")
+
+
 def pointers(model: Path) -> None:
     (model / "model.safetensors").write_bytes(LFS_POINTER)
 
@@ -211,7 +216,8 @@ def not_the_configs(model: Path) -> None:
 @pytest.mark.parametrize(
     ("model", "spoil", "code", "message"),
     [
-        ("qwen2", no_tokenizer, 12, "has no tokenizer that the toolkit could read"),
+        ("qwen2", no_tokenizer, 7, "has no tokenizer"),
+        ("qwen2", no_words, 12, "has no tokenizer that the toolkit could read"),
         ("qwen2", not_the_configs, 12, "are not those that its config.json describes"),
         ("narrow", None, 12, "too narrow for w8a8 on rk3588"),
         ("qwen2", pointers, 7, "Git LFS"),
@@ -281,7 +287,6 @@ class TestContainer:
             (pointers, {}, "weights of m are only Git LFS pointers, or no safetensors at all"),
             (None, {"dtype": "w4a16"}, "toolkit 1.0.1 does not quantise to w4a16 for rk3588"),
             (None, {"max_context": 4096}, "toolkit 1.0.1 does not know the argument max_context"),
-            (shutil.rmtree, {}, "toolkit 1.0.1 was not given what it needs to convert m"),
         ],
     )
     def test_it_fails_in_our_words(
@@ -298,7 +303,7 @@ class TestContainer:
         assert error.cause
         assert error.hint
 
-    @pytest.mark.parametrize("megabytes", [100, 200, 300, 400])
+    @pytest.mark.parametrize("megabytes", [100, 200, 300])
     def test_it_is_killed_for_its_memory(
         self,
         container: ContainerEnvironment,
