@@ -59,7 +59,7 @@ BudgetOption = Annotated[
         "--budget",
         metavar="SIZE",
         help="Read at most so many bytes of headers, like 50M; the rest is left for the next "
-        "update.",
+        "update. Not with --from, which takes in all that changed.",
     ),
 ]
 WithinOption = Annotated[
@@ -69,7 +69,7 @@ WithinOption = Annotated[
         "--within",
         metavar="TIME",
         help="Begin nothing new after so long, like 90s, 10m or 1h; the rest is left for the next "
-        "update.",
+        "update. Not with --from.",
     ),
 ]
 
@@ -135,9 +135,8 @@ def update_command(
     if catalog_from is not None and not sources:
         from .catalog_publish import update_from
 
-        source = ctx.get_parameter_source("catalog_key")
-        is_typed = source is not None and source.name == "COMMANDLINE"
-        if not is_typed and catalog_from != settings.value("catalog_from"):
+        _require_no_limits(ctx, catalog_from)
+        if not _is_typed(ctx, "catalog_key") and catalog_from != settings.value("catalog_from"):
             catalog_key = None  # what is fixed is that of the fixed place
         update_from(
             catalog_from,
@@ -193,6 +192,34 @@ def update_command(
         raise error
     if as_json:
         emit_json({"status": "ok", **answer})
+
+
+def _is_typed(ctx: typer.Context, name: str) -> bool:
+    source = ctx.get_parameter_source(name)
+    return source is not None and source.name == "COMMANDLINE"
+
+
+def _require_no_limits(ctx: typer.Context, place: str) -> None:
+    """Refuse limits that a published catalog has no use for; those that are fixed are for sources.
+
+    Raises:
+        UsageError: one was typed.
+    """
+    names = {"update_budget": "--budget", "update_within": "--within"}
+    typed = [option for name, option in names.items() if _is_typed(ctx, name)]
+    if not typed:
+        return
+    hint = f"leave out {' and '.join(typed)}"
+    if not _is_typed(ctx, "catalog_from"):
+        hint += "; or name sources, like `rkfetch catalog update huggingface`, to ask these instead"
+    raise UsageError(
+        f"{' and '.join(typed)} cannot limit what is taken in from {safe(place)}",
+        cause=[
+            "a published catalog comes whole: all that changed, under one signature",
+            "the limits are for reading headers where builds are listed",
+        ],
+        hint=hint,
+    )
 
 
 def _update(

@@ -78,6 +78,25 @@ def test_published_here_and_taken_in_there(
     assert json.loads(rkfetch("catalog", "status", "--json")[1])["publications"] == []
 
 
+def test_limits_are_for_sources(
+    rkfetch: Rkfetch, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A published catalog comes whole: a limit that was typed would do nothing."""
+    place = str(tmp_path / "www")
+    code, _, err = rkfetch("catalog", "update", "--from", place, "--within", "5m")
+    said = " ".join(err.split())
+    assert code == 2
+    assert f"--within cannot limit what is taken in from {place}" in said
+    assert said.endswith("hint: leave out --within")
+    monkeypatch.setenv("RKFETCH_CATALOG_FROM", place)
+    code, _, err = rkfetch("catalog", "update", "--budget", "1M", "--within", "5m")
+    assert (code, "or name sources" in " ".join(err.split())) == (2, True)
+    # What is fixed for every update is no mistake of who takes a catalog in.
+    monkeypatch.setenv("RKFETCH_UPDATE_BUDGET", "1M")
+    code, _, err = rkfetch("catalog", "update")
+    assert (code, "no key is known" in err) == (2, True)
+
+
 def test_what_others_say_is_shown_as_theirs(
     rkfetch: Rkfetch, key: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
