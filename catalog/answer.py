@@ -29,7 +29,7 @@ from .measured import measured_memory
 from .models import hub_id, known_model, match, parse_reference, suggest
 from .naming import guess
 from .observations import READ, VERIFIED
-from .places import at_its_place, contents
+from .places import at_its_place, contents, to_be_had
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -139,7 +139,8 @@ def answer(
         names = _models(catalog, reference)
         found, model = candidates(catalog, names, target), names[0]
         artifacts, left_out = contents(catalog, found.artifacts), found.left_out
-    artifacts = [_to_be_had(artifact, is_here) for artifact in artifacts]
+    if is_here is not None:
+        artifacts = [to_be_had(artifact, is_here) for artifact in artifacts]
     resolution = resolve(artifacts, target, policy=rules, measured=measured_memory)
     unread = None
     if prober is not None:
@@ -159,14 +160,6 @@ def answer(
         offline=prober is None,
         left_out=left_out,
     )
-
-
-def _to_be_had(artifact: Artifact, is_here: Callable[[Artifact], bool] | None) -> Artifact:
-    """Return a build as it can be had: what is on this machine needs no download."""
-    by_hand = artifact.availability is Availability.MANUAL
-    if by_hand and is_here is not None and is_here(artifact):
-        return replace(artifact, availability=Availability.LISTED, note=None)
-    return artifact
 
 
 def _models(catalog: Catalog, reference: Reference) -> Sequence[str]:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from rkfetch.registry.model import Availability, Place, settle
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from rkfetch.registry.model import Artifact, Evidence
 
@@ -62,6 +62,13 @@ def _best(given: Sequence[Artifact], others: Sequence[Artifact]) -> Artifact:
     asked, besides = min(given, key=usefulness), min(others, key=usefulness, default=given[0])
     ranks = [_BEST_FIRST.index(a.availability) for a in (asked, besides)]
     return besides if ranks[1] < ranks[0] else asked
+
+
+def to_be_had(artifact: Artifact, is_here: Callable[[Artifact], bool]) -> Artifact:
+    """Return a build as it can be had: what is on this machine needs no download."""
+    if artifact.availability is Availability.MANUAL and is_here(artifact):
+        return replace(artifact, availability=Availability.LISTED, note=None)
+    return artifact
 
 
 def at_its_place(catalog: Catalog, artifact: Artifact) -> Artifact:

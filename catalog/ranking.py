@@ -60,10 +60,17 @@ def each_once(rows: Iterable[sqlite3.Row]) -> list[sqlite3.Row]:
 class Ranking:
     """The order of the finds of one search for one board."""
 
-    def __init__(self, target: Target, filters: Filters, asked: frozenset[str]) -> None:
+    def __init__(
+        self,
+        target: Target,
+        filters: Filters,
+        asked: frozenset[str],
+        here: frozenset[str] = frozenset(),
+    ) -> None:
         self._target = target
         self._filters = filters
         self._asked = asked
+        self._here = here
         self._levels: dict[tuple[object, ...], Level] = {}
         self._keys: dict[int, tuple[object, ...]] = {}
         self._passes: dict[int, bool] = {}
@@ -122,8 +129,8 @@ class Ranking:
         """Tell what refuses a build, whatever runtime and memory are."""
         if row["platform"] not in {None, self._target.platform.value}:
             return _OTHER_CHIP
-        listed = row["availability"] == Availability.LISTED.value
-        return _USABLE if listed and row["role"] not in NO_MODELS else _REFUSED
+        can_be_had = row["availability"] == Availability.LISTED.value or row["sha256"] in self._here
+        return _USABLE if can_be_had and row["role"] not in NO_MODELS else _REFUSED
 
     def _level(self, row: sqlite3.Row, platform: Platform | None = None) -> Level:
         """Return the verdict, which few of the facts decide; so it is soon known for all."""

@@ -18,13 +18,13 @@ from . import order
 from .index import HIDDEN, quant_term, uploader_term, vision_term
 from .measured import measured_memory
 from .order import toolkit_text
-from .places import contents
+from .places import contents, to_be_had
 from .ranking import Ranking, each_once, tokens_per_s, toolkits
 from .terms import document_terms, query_terms
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Sequence
 
     from rkfetch.registry.model import Artifact, Target
     from rkfetch.registry.resolve import Candidate
@@ -61,6 +61,8 @@ class Hit:
     candidate: Candidate
     vision: bool | None
     """Its model sees pictures; None if that is not known."""
+    here: bool
+    """This machine has it."""
     licence: str | None
     downloads: int | None
     """Of its repository."""
@@ -84,15 +86,20 @@ class Found:
     """How many there are in all; None if there are more than were counted."""
 
 
-def search(catalog: Catalog, query: Query, *, limit: int | None = 20) -> Found:
+def search(
+    catalog: Catalog, query: Query, *, limit: int | None = 20, here: Collection[str] = ()
+) -> Found:
     """Return the builds that have all the words and that no filter is known to exclude.
 
     A content that lies in several places is found once.
     Words are those of models, repositories, files and facts (``w4a16``, ``rk3576``), in any order,
     the last letters of each may be missing. What is gone or was rejected is not found. ``limit`` is
-    None for all.
+    None for all. ``here`` are the SHA-256 of what is on this machine, so that it does not matter
+    whether it could be downloaded.
     """
-    ranking = Ranking(query.target, query.filters, frozenset(document_terms(query.text)))
+    here = frozenset(here)
+    asked = frozenset(document_terms(query.text))
+    ranking = Ranking(query.target, query.filters, asked, here)
     reader = _Reader(catalog, query)
     matches: int | None = None
     if query.sort != "fit":
@@ -102,7 +109,7 @@ def search(catalog: Catalog, query: Query, *, limit: int | None = 20) -> Found:
         matches = len(rows)
     else:
         rows = _best_first(reader, ranking, limit)
-    hits, hidden = _hits(catalog, query, rows, limit)
+    hits, hidden = _hits(catalog, query, rows, limit, here)
     return Found(hits=hits, matches=None if matches is None else matches - hidden)
 
 
@@ -287,19 +294,25 @@ def expansions(catalog: Catalog, term: str) -> list[str]:
 
 
 def _hits(
-    catalog: Catalog, query: Query, rows: Sequence[sqlite3.Row], limit: int | None
+    catalog: Catalog,
+    query: Query,
+    rows: Sequence[sqlite3.Row],
+    limit: int | None,
+    here: Collection[str],
 ) -> tuple[tuple[Hit, ...], int]:
     """Return the first hits, and how many rows before the last of them are none."""
     hits: list[Hit] = []
     at = 0
     while at < len(rows) and (limit is None or len(hits) < limit):
         part = rows[at:] if limit is None else rows[at : at + limit - len(hits)]
-        hits += _judged(catalog, query, part)
+        hits += _judged(catalog, query, part, here)
         at += len(part)
     return tuple(hits), at - len(hits)
 
 
-def _judged(catalog: Catalog, query: Query, rows: Sequence[sqlite3.Row]) -> Iterator[Hit]:
+def _judged(
+    catalog: Catalog, query: Query, rows: Sequence[sqlite3.Row], here: Collection[str]
+) -> Iterator[Hit]:
     """Judge what was found as the content that it is, wherever that lies.
 
     The index knows rows. It does not know of doubts, which last a day, of a disk that was pulled
@@ -307,7 +320,10 @@ def _judged(catalog: Catalog, query: Query, rows: Sequence[sqlite3.Row]) -> Iter
     """
     known = catalog.numbered([row["artifact_id"] for row in rows])
     there = [row for row in rows if row["artifact_id"] in known]
-    artifacts = contents(catalog, [known[row["artifact_id"]] for row in there])
+    artifacts = [
+        to_be_had(artifact, lambda a: a.sha256 in here)
+        for artifact in contents(catalog, [known[row["artifact_id"]] for row in there])
+    ]
     resolution = resolve(artifacts, query.target, measured=measured_memory)
     judged = {id(c.artifact): c for c in (*resolution.ranked, *resolution.refused)}
     for row, artifact in zip(there, artifacts, strict=True):
@@ -317,6 +333,7 @@ def _judged(catalog: Catalog, query: Query, rows: Sequence[sqlite3.Row]) -> Iter
         yield Hit(
             candidate=candidate,
             vision=None if row["vision"] is None else bool(row["vision"]),
+            here=artifact.sha256 in here,
             licence=row["license"],
             downloads=row["downloads"],
             likes=row["likes"],

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from rkfetch.registry.errors import UsageError
+from rkfetch.registry.errors import RkfetchError, UsageError
 from rkfetch.registry.model import Platform, Quant
 from rkfetch.registry.versions import parse_version
 
@@ -157,7 +158,7 @@ def search_command(
         sort=sort, driver=driver, sysroot=sysroot,
     )  # fmt: skip
     with open_catalog() as catalog:
-        found = search(catalog, query, limit=None if show_all else limit)
+        found = search(catalog, query, limit=None if show_all else limit, here=_digests_here())
         nothing = None if found.hits else _why_nothing(catalog, query)
     if as_json:
         emit_json(
@@ -177,6 +178,18 @@ def search_command(
             say(line)
         for line in result_lines(found.hits, query.target, by_fit=query.sort == "fit"):
             emit(line)
+
+
+def _digests_here() -> frozenset[str]:
+    """Return the contents of the store that nothing is known against; only looks at them."""
+    from rkfetch.registry.store import Store, home
+
+    store = Store(home())
+    # Without its disk a search finds what it found before.
+    with suppress(RkfetchError):
+        items = store.installed()
+        return frozenset(i.record.sha256 for i in items if not store.is_changed(i))
+    return frozenset()
 
 
 def _why_nothing(catalog: Catalog, query: Query) -> Nothing:
@@ -285,6 +298,7 @@ def _hit_json(hit: Hit) -> dict[str, Any]:
         "availability": artifact.availability.value,
         "curated": artifact.curated,
         "gated": artifact.gated,
+        "here": hit.here,
         "updated": artifact.updated,
         "vision": hit.vision,
         "licence": hit.licence,

@@ -29,6 +29,7 @@ _DISPENSABLE = ("tok/s", "ctx", "SoC", "size", "toolkit")
 """Columns that a narrow terminal does without, the first of these first."""
 _ONLY_IF_KNOWN = {"ctx", "size", "tok/s"}
 _BY_HAND = "by hand"
+_HERE = ", here"
 _OF_NAMES = {Origin.FILE_NAME, Origin.REPO_NAME, Origin.UPLOAD_DATE}
 _COLOURS = {Level.EXACT: "green", Level.COMPATIBLE: "green", Level.INCOMPATIBLE: "red"}
 
@@ -90,6 +91,7 @@ def result_lines(hits: Sequence[Hit], target: Target, *, by_fit: bool) -> Iterat
 _LEGEND = {
     "~": "~ estimated, or told by a name only",
     _BY_HAND: "by hand: rkfetch cannot download it; `rkfetch show` says where it is",
+    _HERE: "here: it is on this machine already",
 }
 
 
@@ -156,7 +158,7 @@ def _cells(hit: Hit, target: Target, notes: _Notes) -> dict[str, str]:
         "size": _short(artifact.size_bytes),
         "RAM": memory if need is None or need.measured else f"~{memory}",
         "tok/s": f"{speed:.1f}" if speed else "",
-        "verdict": _verdict(hit, target, notes),
+        "verdict": _verdict(hit, target, notes) + (_HERE if hit.here else ""),
     }
 
 

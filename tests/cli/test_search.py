@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import pytest
 
+import stored
 from boards import rock_4d
 from rkfetch.catalog.entries import Repository
 from rkfetch.catalog.writer import Writer
 from rkfetch.registry.model import Artifact, Availability, Evidence, Origin, settle
+from rkfetch.registry.store import Store, home
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -124,8 +126,8 @@ def test_what_is_promised_of_a_result(rkfetch: Rkfetch) -> None:
     assert list(result) == [
         *("source", "repo", "path", "revision", "bytes", "sha256", "also"),
         *("model", "availability"),
-        *("curated", "gated", "updated", "vision", "licence", "downloads", "likes", "attributes"),
-        *("verdict", "memory", "refused", "unknown"),
+        *("curated", "gated", "here", "updated", "vision", "licence", "downloads", "likes"),
+        *("attributes", "verdict", "memory", "refused", "unknown"),
     ]
     assert result["verdict"]["level"] == "exact"
     assert result["memory"]["measured"] is True
@@ -233,3 +235,50 @@ def test_what_only_a_person_can_fetch_is_marked(rkfetch: Rkfetch) -> None:
     _, out, _ = rkfetch("search", "zebra")
     assert "  modelzoo: zoo\n" in out
     assert "by hand: rkfetch cannot download it; `rkfetch show` says where it is\n" in out
+
+
+@pytest.mark.parametrize("source", ["converted", "modelzoo"])
+def test_what_is_here_is_not_by_hand_until_it_is_removed(rkfetch: Rkfetch, source: str) -> None:
+    """A file that was made here, or imported, may be used although nobody can download it."""
+    store = Store(home())
+    item = stored.add(store, source=source, repo="zoo", path="zebra_w4a16.rkllm")
+    record("far/zebra", "zebra_w8a8.rkllm", model="zebra", platform="rk3576", toolkit="1.2.3")
+    facts = {"model": "zebra", "platform": "rk3576", "toolkit": "1.2.3"}
+    evidence = [
+        Evidence(attribute=name, value=value, origin=Origin.FILE_NAME, place="x")
+        for name, value in facts.items()
+    ]
+    with Writer.open() as writer:
+        writer.record_artifact(
+            Artifact(
+                source=source, repo="zoo", path="zebra_w4a16.rkllm", sha256=item.record.sha256,
+                availability=Availability.MANUAL, attributes=settle(evidence),
+            )
+        )  # fmt: skip
+    _, out, _ = rkfetch("search", "zebra", *ON_BOARD)
+    assert "exact, here" in out
+    assert "here: it is on this machine already\n" in out
+    assert "by hand" not in out
+    found = {r["source"]: r for r in results(rkfetch, "zebra", *ON_BOARD)["results"]}
+    assert {name: r["here"] for name, r in found.items()} == {source: True, "huggingface": False}
+    assert found[source]["refused"] is None
+
+    store.remove(item)
+    first, last = results(rkfetch, "zebra", *ON_BOARD)["results"]
+    assert (first["source"], last["source"], last["here"]) == ("huggingface", source, False)
+    _, out, _ = rkfetch("search", "zebra", *ON_BOARD)
+    assert "by hand: rkfetch cannot download it" in out
+    assert ", here" not in out
+
+
+def test_a_downloaded_file_is_here_unless_it_is_damaged(rkfetch: Rkfetch) -> None:
+    item = stored.add(Store(home()))
+    with Writer.open() as writer:
+        writer.record_artifact(
+            Artifact(
+                source="huggingface", repo="a/zebra", path="zebra.rkllm", sha256=item.record.sha256
+            )
+        )
+    assert results(rkfetch, "zebra")["results"][0]["here"]
+    item.path.write_bytes(b"another")
+    assert not results(rkfetch, "zebra")["results"][0]["here"]
