@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from rkfetch.registry.model import ATTRIBUTES, LOCAL, Availability
 
-from .output import answers_to_terminal, human_bytes, safe
+from .output import answers_to_terminal, cut, human_bytes, safe
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -46,7 +46,9 @@ _TITLES = ["SoC", "quant", "toolkit", "size"]
 def _row(cells: Sequence[str], widths: Sequence[int], name: str) -> str:
     columns = "  ".join(text.ljust(width) for text, width in zip(cells, widths, strict=True))
     row = f"  {columns}  "
-    return row + _fitting(name, len(row))
+    room = shutil.get_terminal_size().columns - len(row)
+    # A pipe gets all of a name, and a terminal that has next to no room for it.
+    return row + (cut(name, room) if answers_to_terminal() and room >= 20 else name)
 
 
 def _cells(artifact: Artifact) -> list[str]:
@@ -56,15 +58,6 @@ def _cells(artifact: Artifact) -> list[str]:
         " or ".join(str(v) for v in artifact.toolkits) or "?",
         human_bytes(artifact.size_bytes),
     ]
-
-
-def _fitting(name: str, used: int) -> str:
-    """Cut the middle out of a name that a terminal would break; a pipe gets all of it."""
-    room = shutil.get_terminal_size().columns - used
-    if not answers_to_terminal() or len(name) <= room or room < 20:
-        return name
-    half = (room - 1) // 2
-    return f"{name[: room - 1 - half]}…{name[-half:]}"
 
 
 def status_lines(status: CatalogStatus) -> Iterator[str]:

@@ -137,6 +137,24 @@ def wrapped(text: str, *, lead: str = "", columns: int | None = None) -> list[st
     )
 
 
+def columns_of(text: str) -> int:
+    """Return the columns that text takes: Chinese signs take two, combining ones none."""
+    return sum(
+        0 if unicodedata.combining(c) else 2 if unicodedata.east_asian_width(c) in "WF" else 1
+        for c in text
+    )
+
+
+def cut(text: str, room: int) -> str:
+    """Cut the middle out of a name that takes more columns; its ends tell it apart."""
+    if columns_of(text) <= room:
+        return text
+    head, tail = text[: room // 2], text[-(room // 2) :]
+    while columns_of(head) + columns_of(tail) + 1 > room:
+        head, tail = head[:-1], tail[1:] if len(tail) >= len(head) else tail
+    return f"{head}…{tail}"
+
+
 def error_json(error: RkfetchError) -> dict[str, Any]:
     """Return the ``error`` member of a JSON answer."""
     return {

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import unicodedata
 from itertools import groupby
 from typing import TYPE_CHECKING
 
@@ -12,7 +11,7 @@ from rkfetch.registry.memory import Fit
 from rkfetch.registry.model import Availability, Origin
 
 from .answers import source_prefix, target_words
-from .output import human_bytes, paint, safe, wrapped
+from .output import columns_of, cut, human_bytes, paint, safe, wrapped
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -69,10 +68,10 @@ def result_lines(hits: Sequence[Hit], target: Target, *, by_fit: bool) -> Iterat
     cells = {id(hit): _cells(hit, target, notes) for hit in ordered}
     rows = list(cells.values())
     titles = _fitting_titles(rows, columns)
-    widths = {t: max(_width(t), *(_width(row[t]) for row in rows)) for t in titles}
+    widths = {t: max(columns_of(t), *(columns_of(row[t]) for row in rows)) for t in titles}
     yield _row({title: title for title in titles}, widths).rstrip()
     for group in groups:
-        yield paint(_cut(safe(group[0].artifact.model or "(model not known)"), columns), "bold")
+        yield paint(cut(safe(group[0].artifact.model or "(model not known)"), columns), "bold")
         for of_repo in _by_place(group):
             yield _repository_line(of_repo[0], columns)
             for hit in of_repo:
@@ -112,12 +111,12 @@ def _place(artifact: Artifact) -> str:
 
 
 def _repository_line(hit: Hit, columns: int) -> str:
-    place = _cut(_place(hit.artifact), columns - 2)
+    place = cut(_place(hit.artifact), columns - 2)
     facts = [safe(hit.licence)] if hit.licence else []
     if hit.downloads is not None:
         facts.append(f"{hit.downloads:,} downloads".replace(",", " "))
     facts += ["gated"] if hit.artifact.gated else []
-    room = columns - 2 - _width(place) - _GAP
+    room = columns - 2 - columns_of(place) - _GAP
     beside = ", ".join(facts)
     return f"  {place}" + (f"  {paint(beside, 'dim')}" if beside and len(beside) <= room else "")
 
@@ -131,11 +130,11 @@ def _build_lines(
     shown = line[: len(line) - widths["verdict"]] + paint(row["verdict"], _colour(hit))
     if not path:
         yield shown
-    elif _width(line) + _GAP + _width(path) <= columns:
+    elif columns_of(line) + _GAP + columns_of(path) <= columns:
         yield f"{shown}{' ' * (spare + _GAP)}{path}"
     else:
         yield shown
-        yield paint(f"{' ' * (_INDENT + 2)}{_cut(path, columns - _INDENT - 2)}", "dim")
+        yield paint(f"{' ' * (_INDENT + 2)}{cut(path, columns - _INDENT - 2)}", "dim")
 
 
 def _colour(hit: Hit) -> str:
@@ -217,7 +216,7 @@ def _fitting_titles(rows: Sequence[dict[str, str]], columns: int) -> list[str]:
 
 
 def _table_width(titles: Sequence[str], rows: Sequence[dict[str, str]]) -> int:
-    widths = (max(_width(t), *(_width(row[t]) for row in rows)) for t in titles)
+    widths = (max(columns_of(t), *(columns_of(row[t]) for row in rows)) for t in titles)
     return _INDENT + sum(widths) + _GAP * (len(titles) - 1)
 
 
@@ -227,24 +226,6 @@ def _row(cells: dict[str, str], widths: dict[str, int]) -> str:
         for title, width in widths.items()
     ]
     return " " * _INDENT + (" " * _GAP).join(padded)
-
-
-def _width(text: str) -> int:
-    """Return the columns that text takes: Chinese signs take two, combining ones none."""
-    return sum(
-        0 if unicodedata.combining(c) else 2 if unicodedata.east_asian_width(c) in "WF" else 1
-        for c in text
-    )
-
-
-def _cut(text: str, room: int) -> str:
-    """Cut the middle out of a name that is wider than the terminal; its ends tell it apart."""
-    if _width(text) <= room:
-        return text
-    head, tail = text[: room // 2], text[-(room // 2) :]
-    while _width(head) + _width(tail) + 1 > room:
-        head, tail = head[:-1], tail[1:] if len(tail) >= len(head) else tail
-    return f"{head}…{tail}"
 
 
 # --- what is said beside it ---------------------------------------------------------------------
