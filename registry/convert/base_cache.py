@@ -213,9 +213,7 @@ class _Fetch:
             with disk_errors(link):
                 is_there = self._is_good(link, file)
             if not is_there:
-                blob = self._blob(file)
-                with disk_errors(link):
-                    _link(blob, link)
+                self._have(file, link)
             self._progress.done(file.size_bytes)
         self._note_ref()
 
@@ -223,27 +221,34 @@ class _Fetch:
         """Note, as huggingface_hub does, what to take for a branch when there is no network."""
         ref, commit = self._base.ref, str(self._base.revision)
         place = _place_of(self._folder, ref) if ref is not None else None
-        if ref is None or place is None or _commit_of(self._folder, ref) == commit:
+        if ref is None or place is None:
             return
         make_directory(place.parent)
-        with disk_errors(place):
-            write_durably(place, commit.encode())
+        with self._alone("refs"), disk_errors(place):
+            if _commit_of(self._folder, ref) != commit:
+                write_durably(place, commit.encode())
 
-    def _blob(self, file: ModelFile) -> Path:
-        """Return the content of a file, out of the cache or off the Hub."""
+    def _have(self, file: ModelFile, link: Path) -> None:
+        """Have a file, out of the cache or off the Hub, and a link to it."""
         blob = self._blobs / file.key
-        # The lock that huggingface_hub takes, so that one of us downloads it.
-        lock = self._folder.parent / ".locks" / self._folder.name / f"{file.key}.lock"
-        make_directory(lock.parent)
         make_directory(self._blobs)
 
         def waiting() -> None:
             self._progress.waiting(f"another process fetches {file.path}", 0)
 
-        with disk_errors(lock), locked(lock, waiting=waiting):
+        with self._alone(file.key, waiting):
             if not self._is_good(blob, file):
                 self._download(file, blob)
-        return blob
+            with disk_errors(link):
+                _link(blob, link)
+
+    @contextmanager
+    def _alone(self, what: str, waiting: Callable[[], object] | None = None) -> Iterator[None]:
+        """Hold the lock that huggingface_hub takes for a content, or one beside those."""
+        lock = self._folder.parent / ".locks" / self._folder.name / f"{what}.lock"
+        make_directory(lock.parent)
+        with disk_errors(lock), locked(lock, waiting=waiting):
+            yield
 
     def _is_good(self, path: Path, file: ModelFile) -> bool:
         """Tell whether a file is there and what it should be; remove it if it is not."""
@@ -304,9 +309,12 @@ def _is_content(path: Path, file: ModelFile, advanced: Callable[[int], object] |
 
 def _link(blob: Path, link: Path) -> None:
     make_directory(link.parent)
+    to = os.path.relpath(blob, link.parent)
+    if link.is_symlink() and str(link.readlink()) == to:
+        return  # another process was faster, and may be reading already
     link.unlink(missing_ok=True)
     try:
-        link.symlink_to(os.path.relpath(blob, link.parent))
+        link.symlink_to(to)
     except FileExistsError:
         return  # huggingface_hub was faster
     except OSError:
