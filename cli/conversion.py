@@ -150,9 +150,9 @@ class Conversion:
             ConversionUnavailableError: with the command that does it on a PC, and delivers here.
         """
         from rkfetch.registry.convert.machine import look
-        from rkfetch.registry.convert.preflight import require_pc
+        from rkfetch.registry.convert.preflight import parse_wanted, require_pc
 
-        self._machine = look()
+        self._machine = look(parse_wanted(self._how.environment))
         require_pc(self._question.model, self._machine, self._elsewhere("--deliver", _this_board()))
 
     def _wishes(self) -> Wishes:

@@ -8,8 +8,12 @@ import shutil
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from .toolkits import PYTHONS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 NAMES = ("podman", "docker")
 """Podman first: it needs no daemon that runs as root."""
@@ -68,10 +72,12 @@ def _engine(name: str, path: str) -> Engine:
 def pythons() -> list[Python]:
     """Return one interpreter for each version that there is a toolkit for, best version first.
 
-    From the path, and those of pyenv, whose shims do not run a version that is not selected.
+    From the path, and those of pyenv itself: its shims do not run a version that is not selected.
     """
     found: dict[str, Python] = {}
-    for path in _candidates():
+    for version, path in _candidates():
+        if version in found and found[version].usable:
+            continue
         python = _python(path)
         if python is not None and (
             python.version not in found or (python.usable and not found[python.version].usable)
@@ -80,12 +86,20 @@ def pythons() -> list[Python]:
     return [found[version] for version in PYTHONS if version in found]
 
 
-def _candidates() -> list[str]:
-    named = [shutil.which(f"python{version}") for version in PYTHONS]
+def _candidates() -> Iterator[tuple[str | None, str]]:
+    """Yield interpreters, with the version that each is by its name, best first."""
     root = Path(os.environ.get("PYENV_ROOT") or os.path.expanduser("~/.pyenv"))  # noqa: PTH111 - without a home, pathlib raises
-    pyenv = [str(p) for v in PYTHONS for p in sorted(root.glob(f"versions/{v}.*/bin/python"))]
+    folders = os.environ.get("PATH", os.defpath).split(os.pathsep)
+    path = os.pathsep.join(f for f in folders if Path(f) != root / "shims")
+    for version in PYTHONS:
+        if (named := shutil.which(f"python{version}", path=path)) is not None:
+            yield version, named
+    for version in PYTHONS:
+        for one in sorted(root.glob(f"versions/{version}.*/bin/python")):
+            yield version, str(one)
     # Last: `python3` may be the one of a virtual environment, such as rkfetch's own.
-    return [p for p in (*named, *pyenv, shutil.which("python3")) if p]
+    if (any_one := shutil.which("python3", path=path)) is not None:
+        yield None, any_one
 
 
 _ABOUT = """

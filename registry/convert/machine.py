@@ -15,6 +15,7 @@ from .engines import engines, pythons
 
 if TYPE_CHECKING:
     from .engines import Engine, Python
+    from .preflight import Wanted
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,14 +45,20 @@ class Machine:
         return None if self.memory_bytes is None else self.memory_bytes + self.swap_bytes
 
 
-def look() -> Machine:
-    """Look at this machine. A board whose file system lies in a folder is no machine to run on."""
+def look(wanted: Wanted = "auto") -> Machine:
+    """Look at this machine. A board whose file system lies in a folder is no machine to run on.
+
+    Only what the toolkit may run in is asked whether it works, which takes most of the time:
+    engines unless a virtual environment is ``wanted``, Pythons where no engine will be taken.
+    """
     board = detect()
     tree = Sysroot(root=Path("/"))
     available, swap = _memory(tree.read("/proc/meminfo").text or "")
     if board.memory_limit_bytes is not None:
         available = min(available or board.memory_limit_bytes, board.memory_limit_bytes)
         swap = 0
+    works = engines() if wanted != "venv" else []
+    is_for_python = wanted != "container" and not any(engine.usable for engine in works)
     return Machine(
         system=os.uname().sysname,
         architecture=os.uname().machine,
@@ -60,8 +67,8 @@ def look() -> Machine:
         swap_bytes=swap,
         has_gpu=shutil.which("nvidia-smi") is not None,
         is_musl=any(True for _ in tree.glob("/lib/ld-musl-*")),
-        engines=tuple(engines()),
-        pythons=tuple(pythons()),
+        engines=tuple(works),
+        pythons=tuple(pythons()) if is_for_python else (),
     )
 
 

@@ -85,6 +85,18 @@ class TestPythons:
         program(path / "python3.11", f"echo 3.11; echo {tmp_path}/real/python3.11")
         assert [p.path for p in pythons()] == [f"{tmp_path}/real/python3.11"]
 
+    def test_a_version_that_works_is_asked_for_once(
+        self, path: Path, own_home: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Each takes a moment, and a shim of pyenv's a long one."""
+        pyenv = own_home / ".pyenv"
+        program(path / "python3.11", "echo 3.11; echo /x/python3.11")
+        for other in ("shims/python3.11", "shims/python3.12", "versions/3.11.4/bin/python"):
+            program(pyenv / other, f"echo {other} >> {pyenv}/asked")
+        monkeypatch.setenv("PATH", f"{pyenv}/shims:{path}")
+        assert [p.path for p in pythons()] == ["/x/python3.11"]
+        assert not (pyenv / "asked").exists()
+
     def test_one_without_ensurepip_says_what_adds_it(self, path: Path) -> None:
         interpreter(path / "python3.11", "3.11", lacks="ensurepip")
         (python,) = pythons()

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from rkfetch.registry.convert.plan import Plan
     from rkfetch.registry.convert.preflight import (
         Chosen,
+        Wanted,
     )
 
 GB = 1_000_000_000
@@ -184,6 +185,31 @@ def test_this_machine_can_be_looked_at() -> None:
     here = look()
     assert here.system == "Linux"
     assert here.memory_bytes is None or here.memory_bytes > 1 << 20
+
+
+@pytest.mark.parametrize(
+    ("wanted", "works", "asked"),
+    [
+        ("auto", True, ["podman"]),
+        ("auto", False, ["podman", "python3.11"]),
+        ("container", False, ["podman"]),
+        ("venv", True, ["python3.11"]),
+    ],
+)
+def test_only_what_may_be_taken_is_asked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, wanted: Wanted, works: bool, asked: list[str]
+) -> None:
+    """Asking an engine and some Pythons takes a second or two."""
+    programs = {"podman": f"exit {int(not works)}", "python3.11": "echo 3.11; echo /x/python3.11"}
+    for name, script in programs.items():
+        (tmp_path / name).write_text(f"#!/bin/sh\necho {name} >> {tmp_path}/asked\n{script}\n")
+        (tmp_path / name).chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setenv("PYENV_ROOT", str(tmp_path))
+    here = look(wanted)
+    assert sorted(set((tmp_path / "asked").read_text().split())) == asked
+    assert [e.name for e in here.engines] == [n for n in asked if n == "podman"]
+    assert [p.version for p in here.pythons] == ["3.11" for n in asked if n == "python3.11"]
 
 
 @pytest.mark.parametrize(
