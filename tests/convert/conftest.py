@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
@@ -14,15 +15,14 @@ from convert import vendor as real
 from convert.standin_wheel import build_wheel
 from e2e.world import World
 from hub.server import Hub
+from rkfetch.registry.convert.engines import Python, pythons
 from rkfetch.registry.convert.environment import Unwatched
+from rkfetch.registry.convert.toolkits import PYTHONS
 from rkfetch.registry.convert.venv_environment import VenvEnvironment
 from rkfetch.registry.convert.wheels import accepted_wheel
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
-
 
 _LONG = {
     "test_container",
@@ -41,17 +41,31 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(scope="session")
-def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Pack the stand-in for this Python."""
-    return build_wheel(tmp_path_factory.mktemp("wheel"), python=PYTHON)
+def python() -> Python:
+    """Choose what the toolkit is installed on: this Python, if there is one for it, or another."""
+    this = f"{sys.version_info.major}.{sys.version_info.minor}"
+    if this in PYTHONS:
+        return Python(version=this, path=sys.executable)
+    found = next((python for python in pythons() if python.usable), None)
+    if found is None:
+        pytest.skip(f"there is no toolkit for Python {this}, and no other Python on this machine")
+    return found
 
 
 @pytest.fixture(scope="session")
-def tools(tmp_path_factory: pytest.TempPathFactory, wheel: Path) -> Path:
+def wheel(tmp_path_factory: pytest.TempPathFactory, python: Python) -> Path:
+    """Pack the stand-in."""
+    return build_wheel(tmp_path_factory.mktemp("wheel"), python=python.version)
+
+
+@pytest.fixture(scope="session")
+def tools(tmp_path_factory: pytest.TempPathFactory, wheel: Path, python: Python) -> Path:
     """Make the folder of virtual environments that every machine of this run shares."""
-    home = tmp_path_factory.mktemp("tools")
+    home = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        home = home.parent  # all workers': who comes first makes it, the others wait
     known = accepted_wheel(wheel, allow_unknown=True)
-    VenvEnvironment(home, wheel=known, python=sys.executable, toolkit=None).prepare(Unwatched())
+    VenvEnvironment(home, wheel=known, python=python.path, toolkit=None).prepare(Unwatched())
     return home / "convert"
 
 
