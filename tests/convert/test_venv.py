@@ -91,22 +91,38 @@ def make(
     requires: Sequence[str] = (),
     toolkit: Toolkit | None = None,
     api: str = GOOD_API,
+    python: str,
 ) -> VenvEnvironment:
     return VenvEnvironment(
         home,
         wheel=toolkit_wheel(home / "wheels", PYTHON, requires=requires, api=api),
-        python=sys.executable,
+        python=python,
         toolkit=toolkit,
         driver=PROBE,
     )
 
 
+@pytest.fixture(scope="session")
+def quick(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A Python that makes a virtual environment as a copy of one that the real one made."""
+    folder = tmp_path_factory.mktemp("quick")
+    pattern, python = folder / "pattern", folder / f"python{PYTHON}"
+    subprocess.run([sys.executable, "-I", "-m", "venv", str(pattern)], check=True)
+    python.write_text(f'#!/bin/sh\n[ "$3" = venv ] && exec cp -a {pattern}/. "$4"\nexit 1\n')
+    python.chmod(0o755)
+    return str(python)
+
+
 @pytest.fixture(scope="module")
 def installed(
-    indexes: Indexes, machine: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
+    indexes: Indexes,
+    machine: pytest.MonkeyPatch,
+    tmp_path_factory: pytest.TempPathFactory,
+    quick: str,
 ) -> tuple[VenvEnvironment, Heard]:
     home = tmp_path_factory.mktemp("home")
-    environment = make(home, requires=["transformers==4.55.2", "torch==2.6.0"], toolkit=KNOWN)
+    pins = ["transformers==4.55.2", "torch==2.6.0"]
+    environment = make(home, requires=pins, toolkit=KNOWN, python=quick)
     heard = Heard()
     environment.prepare(heard)
     return environment, heard
@@ -156,21 +172,21 @@ class TestNotInstalled:
     @pytest.fixture(autouse=True)
     def set_up(self, machine: pytest.MonkeyPatch) -> None: ...
 
-    def test_a_requirement_that_is_nowhere(self, tmp_path: Path) -> None:
-        environment = make(tmp_path, requires=["nowhere==1"])
+    def test_a_requirement_that_is_nowhere(self, tmp_path: Path, quick: str) -> None:
+        environment = make(tmp_path, requires=["nowhere==1"], python=quick)
         with pytest.raises(ConversionError, match=r"rkllm-toolkit 9\.9\.9 could not") as caught:
             environment.prepare(Unwatched())
         assert "nowhere==1" in "".join(caught.value.cause)
         assert not environment.path.exists()
 
     def test_a_dead_network_and_then_a_better_one(
-        self, indexes: Indexes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+        self, indexes: Indexes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, quick: str
     ) -> None:
         """The index of PyTorch alone is no reason to give up."""
         monkeypatch.setenv("PIP_RETRIES", "1")
         monkeypatch.setenv("RKFETCH_TORCH_INDEX", "http://127.0.0.1:9/whl")
         monkeypatch.setenv("PIP_INDEX_URL", "http://127.0.0.1:9/simple")
-        environment = make(tmp_path, requires=["torch==2.6.0"], toolkit=KNOWN)
+        environment = make(tmp_path, requires=["torch==2.6.0"], toolkit=KNOWN, python=quick)
         with pytest.raises(NetworkError, match="the network failed"):
             environment.prepare(Unwatched())
         monkeypatch.setenv("PIP_INDEX_URL", indexes.usual.index)
@@ -180,15 +196,17 @@ class TestNotInstalled:
         code = "import torch; emit('log', cuda=torch.cuda)"
         assert probe(environment, tmp_path, code) == {"cuda": True}
 
-    def test_a_toolkit_that_cannot_be_imported(self, tmp_path: Path) -> None:
-        environment = make(tmp_path, api="import libGL_so_1")
+    def test_a_toolkit_that_cannot_be_imported(self, tmp_path: Path, quick: str) -> None:
+        environment = make(tmp_path, api="import libGL_so_1", python=quick)
         with pytest.raises(ConversionError, match="Python cannot import it") as caught:
             environment.prepare(Unwatched())
         assert "No module named 'libGL_so_1'" in caught.value.cause[-1]
         assert not environment.path.exists()
 
-    def test_a_wheel_that_was_changed_since_it_was_checked(self, tmp_path: Path) -> None:
-        environment = make(tmp_path)
+    def test_a_wheel_that_was_changed_since_it_was_checked(
+        self, tmp_path: Path, quick: str
+    ) -> None:
+        environment = make(tmp_path, python=quick)
         (wheel,) = (tmp_path / "wheels").iterdir()
         wheel.write_bytes(wheel.read_bytes() + b"more")
         with pytest.raises(IntegrityError):
@@ -222,18 +240,19 @@ class TestNotInstalled:
         assert caught.value.have_bytes
 
     def test_killed_in_the_middle_it_begins_anew_and_two_do_it_once(
-        self, indexes: Indexes, tmp_path: Path
+        self, indexes: Indexes, tmp_path: Path, quick: str
     ) -> None:
         script = (
             "import sys; from pathlib import Path; from convert.test_venv import make;"
             "from rkfetch.registry.convert.environment import Unwatched;"
-            "make(Path(sys.argv[1])).prepare(Unwatched())"
+            "make(Path(sys.argv[1]), python=sys.argv[2]).prepare(Unwatched())"
         )
         tests = str(Path(__file__).parents[1])
-        environment = make(tmp_path)
+        environment = make(tmp_path, python=quick)
         half = environment.path.with_name(f".{environment.path.name}.making")
         process = subprocess.Popen(
-            [sys.executable, "-c", script, str(tmp_path)], env={**os.environ, "PYTHONPATH": tests}
+            [sys.executable, "-c", script, str(tmp_path), quick],
+            env={**os.environ, "PYTHONPATH": tests},
         )
         while not (half / "bin").exists():
             time.sleep(0.05)
@@ -242,7 +261,9 @@ class TestNotInstalled:
         process.wait()
         assert not environment.path.exists()
         heard = [Heard(), Heard()]
-        threads = [threading.Thread(target=make(tmp_path).prepare, args=[h]) for h in heard]
+        threads = [
+            threading.Thread(target=make(tmp_path, python=quick).prepare, args=[h]) for h in heard
+        ]
         for thread in threads:
             thread.start()
         for thread in threads:
