@@ -70,12 +70,21 @@ def tools(tmp_path_factory: pytest.TempPathFactory, wheel: Path, python: Python)
 
 
 @pytest.fixture
-def world(tmp_path: Path, tools: Path) -> Iterator[World]:
-    """Give a test a Hub that is empty, and a machine on which only the toolkit is installed."""
+def world(tmp_path: Path, tools: Path, python: Python) -> Iterator[World]:
+    """Give a test a Hub that is empty, and a machine on which only the toolkit is installed.
+
+    What Pythons this machine has beside the system's does not matter, and costs no time.
+    """
     with Hub() as hub:
         world = World(hub, tmp_path / "machine")
         world.home.mkdir()
         (world.home / "convert").symlink_to(tools)
+        there = tmp_path / "machine" / "bin" / f"python{python.version}"
+        there.parent.mkdir()
+        there.write_text(f'#!/bin/sh\nexec {python.path} "$@"\n')
+        there.chmod(0o755)
+        world.env["PATH"] = f"{there.parent}:{os.defpath}:/usr/local/bin:/usr/sbin:/sbin"
+        world.env["PYENV_ROOT"] = str(tmp_path / "no-pyenv")
         yield world
 
 
