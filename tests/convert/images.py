@@ -12,6 +12,7 @@ import re
 import shutil
 import subprocess
 import tempfile
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -30,6 +31,8 @@ _MAKE = [
     *(f"--dpkgopt=path-exclude=/usr/share/{name}/*" for name in _WITHOUT),
     "bookworm",
 ]
+_MAKE_WITHIN_S = 120
+"""It takes half a minute."""
 BASE = "localhost/rkfetch-tests:" + hashlib.sha256(" ".join(_MAKE).encode()).hexdigest()[:12]
 _LIMITS = "--ulimit nofile=1024:1024 --ulimit nproc=4096:4096"
 ENGINE_ARGS = f"--runtime runc run {_LIMITS} build {_LIMITS} --network none"
@@ -38,28 +41,45 @@ ENGINE_ARGS = f"--runtime runc run {_LIMITS} build {_LIMITS} --network none"
 
 def base_image() -> str:
     """Return the name of the image, which is made if it is not there; else skip the test."""
-    if os.geteuid() != 0:
-        pytest.skip("a base image can be made by root only")
-    for program in ("podman", "runc", "mmdebstrap"):
-        if shutil.which(program) is None:
-            pytest.skip(f"{program} is not installed")
-    why = next((engine.why for engine in engines(("podman",))), None)
+    why = _why_there_is_none()
     if why is not None:
-        pytest.skip(f"podman does not work: {why}")
-    with Path(tempfile.gettempdir(), "rkfetch-tests-base.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if subprocess.run(["podman", "image", "exists", BASE], check=False).returncode != 0:
-            _make()
+        pytest.skip(why)
     return BASE
 
 
-def _make() -> None:
+@cache
+def _why_there_is_none() -> str | None:
+    """Make the image; what stood in the way once would stand there for every test."""
+    if os.geteuid() != 0:
+        return "a base image can be made by root only"
+    for program in ("podman", "runc", "mmdebstrap"):
+        if shutil.which(program) is None:
+            return f"{program} is not installed"
+    why = next((engine.why for engine in engines(("podman",))), None)
+    if why is not None:
+        return f"podman does not work: {why}"
+    with Path(tempfile.gettempdir(), "rkfetch-tests-base.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if subprocess.run(["podman", "image", "exists", BASE], check=False).returncode == 0:
+            return None
+        return _make()
+
+
+def _make() -> str | None:
+    """Make it within a time that leaves another worker of the run one, too; else say why not."""
     with tempfile.TemporaryDirectory() as folder:
-        tar = Path(folder, "base.tar")
-        made = subprocess.run([*_MAKE, str(tar)], capture_output=True, text=True, check=False)
-        if made.returncode != 0:
-            pytest.skip(f"no base image can be made: {made.stderr.strip()[-200:]}")
-        subprocess.run(["podman", "import", "--quiet", str(tar), BASE], check=True)
+        tar = str(Path(folder, "base.tar"))
+        # `timeout` ends all that it began; apt alone could wait for a dead mirror for long.
+        for command in (
+            ["timeout", "-k", "10", str(_MAKE_WITHIN_S), *_MAKE, tar],
+            ["podman", "import", "--quiet", tar, BASE],
+        ):
+            done = subprocess.run(command, capture_output=True, text=True, check=False)
+            if done.returncode == 124:
+                return f"no base image can be made within {_MAKE_WITHIN_S} s"
+            if done.returncode != 0:
+                return f"no base image can be made: {done.stderr.strip()[-200:]}"
+    return None
 
 
 def image_with(python: str) -> str:
