@@ -195,6 +195,18 @@ _KNOWN: tuple[_Failure, ...] = (
     ),
     _Failure(
         phase="load",
+        says=r"data did not match any variant of untagged enum",
+        message="the tokenizers library of toolkit {toolkit} is too old for {model}",
+        hint="{knowing_hint}",
+    ),
+    _Failure(
+        phase="load",
+        says=r" at line \d+ column \d+!?$",
+        message="the tokenizer.json of {model} is broken, or only a Git LFS pointer",
+        hint=_FETCH_AGAIN,
+    ),
+    _Failure(
+        phase="load",
         says=r"Trying to set a tensor of shape|size mismatch for|Cannot copy out of meta tensor",
         message="the weights of {model} are not those that its config.json describes",
         hint="fetch both anew, from the same repository and revision",

@@ -55,6 +55,19 @@ KNOWN = [
     ),
     (
         "load",
+        "Error: Model missing. at line 1 column 2!",
+        "the tokenizer.json of Qwen/Qwen3-0.6B is broken, or only a Git LFS pointer",
+    ),
+    (
+        "load",
+        (
+            "ERROR: Catch exception when loading model: data did not match any variant of untagged"
+            " enum ModelWrapper at line 757443 column 3"
+        ),
+        "the tokenizers library of toolkit 1.2.0 is too old for Qwen/Qwen3-0.6B",
+    ),
+    (
+        "load",
         "Not support MistralForCausalLM!",
         "toolkit 1.2.0 does not know the architecture MistralForCausalLM",
     ),

@@ -217,7 +217,7 @@ def not_the_configs(model: Path) -> None:
     ("model", "spoil", "code", "message"),
     [
         ("qwen2", no_tokenizer, 7, "has no tokenizer"),
-        ("qwen2", no_words, 12, "has no tokenizer that the toolkit could read"),
+        ("qwen2", no_words, 12, "is broken, or only a Git LFS pointer"),
         ("qwen2", not_the_configs, 12, "are not those that its config.json describes"),
         ("narrow", None, 12, "too narrow for w8a8 on rk3588"),
         ("qwen2", pointers, 7, "Git LFS"),
@@ -303,7 +303,7 @@ class TestContainer:
         assert error.cause
         assert error.hint
 
-    @pytest.mark.parametrize("megabytes", [100, 200, 300])
+    @pytest.mark.parametrize("megabytes", [100, 150])
     def test_it_is_killed_for_its_memory(
         self,
         container: ContainerEnvironment,
@@ -311,7 +311,7 @@ class TestContainer:
         tmp_path: Path,
         megabytes: int,
     ) -> None:
-        """Loading the libraries takes some 340 MB, quantising at level 1 some 500."""
+        """It has 460 MB at most, but the system may take back what is read from libraries."""
         error = self.failure(
             container,
             vendor_models / "qwen2",
