@@ -114,12 +114,12 @@ def answer(
     *,
     policy: Policy | None = None,
     prober: Prober | None = None,
-    is_here: Callable[[Artifact], bool] | None = None,
+    at_hand: Callable[[Artifact], bool] | None = None,
 ) -> Answer:
     """Find and judge every build that ``text`` may mean.
 
-    ``prober`` is None offline: unknown builds then stay unknown. ``is_here`` tells which builds
-    are on this machine, so that it does not matter whether they could be downloaded.
+    ``prober`` is None offline: unknown builds then stay unknown. ``at_hand`` tells which builds
+    are on this machine or a neighbour's, so that it does not matter where they were uploaded.
 
     Raises:
         UsageError: ``text`` is no reference.
@@ -139,8 +139,8 @@ def answer(
         names = _models(catalog, reference)
         found, model = candidates(catalog, names, target), names[0]
         artifacts, left_out = contents(catalog, found.artifacts), found.left_out
-    if is_here is not None:
-        artifacts = [to_be_had(artifact, is_here) for artifact in artifacts]
+    if at_hand is not None:
+        artifacts = [to_be_had(artifact, at_hand) for artifact in artifacts]
     resolution = resolve(artifacts, target, policy=rules, measured=measured_memory)
     unread = None
     if prober is not None:

@@ -32,7 +32,10 @@ if TYPE_CHECKING:
 
     from .database import Catalog
 
-NOTE = "made by `rkfetch convert`, and uploaded nowhere: that makes it again"
+NOTE = (
+    "made by `rkfetch convert`, and uploaded nowhere: that makes it again, or `mirrors` names a "
+    "store that has it"
+)
 """Of a file that may not be on this machine any more."""
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}", re.ASCII)
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from rkfetch.registry.check import contradiction, no_model
 from rkfetch.registry.errors import IntegrityError, OfflineError
 from rkfetch.registry.fetch import fetch, installed
+from rkfetch.registry.hub import has_address
 from rkfetch.registry.imports import import_file
 from rkfetch.registry.model import Availability, Origin
 from rkfetch.registry.route import OF_A_PLACE
@@ -104,7 +105,7 @@ def get(
         return complaint
 
     others, asked = elsewhere(catalog, artifact), None
-    if not header_is_known(artifact):
+    if not header_is_known(artifact) and has_address(artifact):
         progress.phase("header")
         probed = _read_header(catalog, http, [artifact, *others])
         facts, asked = probed.facts, probed.route

@@ -64,9 +64,9 @@ def _best(given: Sequence[Artifact], others: Sequence[Artifact]) -> Artifact:
     return besides if ranks[1] < ranks[0] else asked
 
 
-def to_be_had(artifact: Artifact, is_here: Callable[[Artifact], bool]) -> Artifact:
-    """Return a build as it can be had: what is on this machine needs no download."""
-    if artifact.availability is Availability.MANUAL and is_here(artifact):
+def to_be_had(artifact: Artifact, at_hand: Callable[[Artifact], bool]) -> Artifact:
+    """Return a build as it can be had: what is at hand needs nobody to fetch it."""
+    if artifact.availability is Availability.MANUAL and at_hand(artifact):
         return replace(artifact, availability=Availability.LISTED, note=None)
     return artifact
 

@@ -59,6 +59,14 @@ def publish_command(
         str | None,
         typer.Option("--name", metavar="TEXT", help="What the catalog is called; else your DIR."),
     ] = None,
+    converted: Annotated[
+        bool,
+        typer.Option(
+            "--converted",
+            help="Tell others also of what `rkfetch convert` made here out of models of the Hub. "
+            "They fetch it from a store that their setting `mirrors` names.",
+        ),
+    ] = False,
     expires: Annotated[
         int,
         typer.Option(
@@ -101,6 +109,7 @@ def publish_command(
                 signer=signer,
                 revision=revision,
                 expires_days=expires,
+                converted=converted,
             )
             assert sent is not None
             done, where = sent.published, sent.address
@@ -116,6 +125,7 @@ def publish_command(
                 name=name or Path(where).name,
                 signer=signer,
                 expires_days=expires,
+                converted=converted,
             )
     if as_json:
         emit_json({"status": "ok", **_published_json(done, where, sent)})

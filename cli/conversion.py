@@ -302,6 +302,8 @@ def tell_and_note(made: Converted, catalog: Catalog, warnings: Iterable[str]) ->
 
     for warning in warnings:
         say_wrapped(safe(warning), lead="warning: ")
+    if made.installed.record.made is None:
+        return  # the same bytes had been downloaded, so they are known
     try:
         note_conversion(catalog, made)
     except RkfetchError as error:

@@ -98,18 +98,27 @@ class Question:
                 target,
                 policy=self.policy,
                 prober=_prober(catalog, http) if http else None,
-                is_here=_is_here,
+                at_hand=_at_hand(http),
             )
         except RkfetchError as error:
             error.answer = question_json(self.model, target)
             raise
 
 
-def _is_here(artifact: Artifact) -> bool:
+def _at_hand(http: Http | None) -> Callable[[Artifact], bool]:
+    """Return what tells whether a build is on this machine, or in the store of a neighbour."""
     from rkfetch.registry.fetch import installed
+    from rkfetch.registry.mirror import Neighbours
     from rkfetch.registry.store import Store, home
 
-    return installed(Store(home()), artifact) is not None
+    store, neighbours = Store(home()), Neighbours(http) if http else None
+
+    def tell(artifact: Artifact) -> bool:
+        if installed(store, artifact) is not None:
+            return True
+        return neighbours is not None and neighbours.have(artifact)
+
+    return tell
 
 
 def _prober(catalog: Catalog, http: Http) -> Prober:

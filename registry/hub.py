@@ -76,6 +76,12 @@ def resolve_url(
     )
 
 
+def has_address(artifact: Artifact) -> bool:
+    """Tell whether an artifact's source has addresses, as `resolve_url` makes them."""
+    by_name = artifact.source in {"huggingface", "modelscope"}
+    return by_name or artifact.repo.startswith(("http://", "https://"))
+
+
 def base_url(artifact: Artifact) -> str:
     """Return the endpoint that an artifact's source is asked at."""
     if artifact.source == "huggingface":

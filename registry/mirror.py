@@ -12,15 +12,17 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from . import addresses
+from .endpoints import mirrors
 from .errors import NetworkError, UnknownModelError
 from .headers import whole_number
 from .record import RECORD_NAME, Record, safe_file_name
-from .route import Remote
+from .route import OF_A_PLACE, Remote
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from .http import Http, Reply
+    from .model import Artifact
 
 _LONGEST_RECORD = 256 << 10
 
@@ -87,3 +89,27 @@ class MirrorFile:
         if reply.status != 200:
             raise NetworkError(f"{addresses.shown(url)} answered {reply.status}")
         return reply
+
+
+class Neighbours:
+    """The stores of other machines, while one question is answered."""
+
+    def __init__(self, http: Http) -> None:
+        self._http = http
+        self._bases = mirrors()
+
+    def have(self, artifact: Artifact) -> bool:
+        """Tell whether one of them has a content; a store that cannot be asked is asked once."""
+        for base in list(self._bases) if artifact.sha256 else ():
+            file = MirrorFile(
+                http=self._http, base=base, sha256=artifact.sha256 or "", name=artifact.name
+            )
+            try:
+                file.locate(hurried=True)
+            except UnknownModelError:
+                continue
+            except OF_A_PLACE:
+                self._bases.remove(base)
+            else:
+                return True
+        return False

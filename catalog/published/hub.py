@@ -52,6 +52,7 @@ def publish_to_hub(
     signer: Signer | None,
     revision: str = "main",
     expires_days: int | None = EXPIRES_DAYS,
+    converted: bool = False,
 ) -> Sent:
     """Publish a catalog into a dataset repository, which is made if it is not there.
 
@@ -67,7 +68,14 @@ def publish_to_hub(
             api,
             repo,
             revision,
-            partial(publish, catalog, name=name, signer=signer, expires_days=expires_days),
+            partial(
+                publish,
+                catalog,
+                name=name,
+                signer=signer,
+                expires_days=expires_days,
+                converted=converted,
+            ),
         )
 
 

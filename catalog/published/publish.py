@@ -80,11 +80,12 @@ def publish(
     date: datetime | None = None,
     expires_days: int | None = EXPIRES_DAYS,
     unlisted: bool = False,
+    converted: bool = False,
 ) -> Published:
     """Publish a catalog into a folder, which is new, empty, or was published to before.
 
     ``unlisted`` builds are published too: those of repositories that no listing showed, and
-    that nobody else has published.
+    that nobody else has published. So is, if ``converted``, what was converted here.
 
     Raises:
         UsageError: the folder is something else, or was published to with another key; or the
@@ -100,16 +101,25 @@ def publish(
         )
     make_directory(folder)
     with disk_errors(folder), _alone(folder):
-        publisher = _Publisher(folder, name, signer, unlisted=unlisted)
+        publisher = _Publisher(folder, name, signer, unlisted=unlisted, converted=converted)
         return publisher.run(catalog, date or datetime.now(timezone.utc), expires_days)
 
 
 class _Publisher:
-    def __init__(self, folder: Path, name: str, signer: Signer | None, *, unlisted: bool) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        name: str,
+        signer: Signer | None,
+        *,
+        unlisted: bool,
+        converted: bool,
+    ) -> None:
         self._folder = folder
         self._name = name
         self._signer = signer
         self._unlisted = unlisted
+        self._converted = converted
         self._content_before = b""
 
     def run(self, catalog: Catalog, date: datetime, expires_days: int | None) -> Published:
@@ -118,7 +128,7 @@ class _Publisher:
         self._expires = None if until is None else _time(until)
         before = self._before()
         make_directory(self._folder / PARTS)
-        rows = Rows(catalog, unlisted=self._unlisted)
+        rows = Rows(catalog, unlisted=self._unlisted, converted=self._converted)
         old = None if before is None else self._old_lines(before)
         changed = None if old is None else _difference(old, rows.lines)
         key = self._signer.public if self._signer else None

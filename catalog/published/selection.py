@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from rkfetch.registry.hub import resolve_url
-from rkfetch.registry.model import settle
+from rkfetch.registry.model import CONVERTED, settle
 
 from .page import Models
 from .reading import FormError
@@ -22,13 +22,15 @@ if TYPE_CHECKING:
 
 PUBLIC = ("huggingface", "modelscope", "modelzoo", "github", "other")
 """Sources whose rows are everybody's: what lies on somebody's disk is not."""
+TAKEN = (*PUBLIC, CONVERTED)
+"""Sources whose rows are taken in: also what a publisher has made, and chose to tell."""
 _HUBS = {"huggingface": "https://huggingface.co", "modelscope": "https://www.modelscope.cn"}
 
 
 class Rows:
     """Everything in a catalog that may be published, as lines by their keys."""
 
-    def __init__(self, catalog: Catalog, *, unlisted: bool) -> None:
+    def __init__(self, catalog: Catalog, *, unlisted: bool, converted: bool) -> None:
         self.lines: dict[bytes, bytes] = {}
         self.left_out: list[tuple[str, str]] = []
         """What readers would refuse, each with the reason."""
@@ -51,7 +53,10 @@ class Rows:
         for artifacts in catalog.in_parts():
             for number, artifact in artifacts.items():
                 place = (artifact.source, artifact.repo.casefold())
-                if place in listed or number in known or (unlisted and artifact.source in PUBLIC):
+                is_told = (unlisted and artifact.source in PUBLIC) or (
+                    converted and _is_of_a_hub_model(artifact)
+                )
+                if place in listed or number in known or is_told:
                     public = _for_all(artifact, additions)
                     line = artifact_line(public, catalog.companions(artifact))
                     self._add(*line, what=artifact.name)
@@ -73,6 +78,11 @@ class Rows:
         if row.artifact is not None:
             self.sources.add(row.artifact.source)
             self.models.add(row.artifact)
+
+
+def _is_of_a_hub_model(artifact: Artifact) -> bool:
+    """Tell what was made out of a model that others know; a folder's name says them nothing."""
+    return artifact.source == CONVERTED and not artifact.repo.startswith("local/")
 
 
 def _updated(catalog: Catalog) -> dict[str, str]:

@@ -18,7 +18,7 @@ from rkfetch.registry.model import Availability
 
 from .reading import FormError
 from .rows import addition_line, digest_of, key_of, read_row
-from .selection import PUBLIC
+from .selection import PUBLIC, TAKEN
 
 if TYPE_CHECKING:
     import sqlite3
@@ -109,7 +109,7 @@ class Taking:
         ours = None
         if row.repository is not None and row.repository.source in PUBLIC:
             self._take_repository(row.repository)
-        elif row.artifact is not None and row.artifact.source in PUBLIC:
+        elif row.artifact is not None and row.artifact.source in TAKEN:
             ours = self._take_artifact(row.artifact, row.companions)
         elif row.addition is not None:
             self._additions.append(row.addition)

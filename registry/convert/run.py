@@ -199,8 +199,11 @@ def _taken_in(
         size = output.stat().st_size
         progress.started(size, 0)
         sha256 = hash_file(output, advanced=progress.advanced).hexdigest()
-    record = record_of(made, facts, path=plan.file_name, sha256=sha256, size_bytes=size)
     progress.phase("install")
+    if (here := store.find(sha256)) is not None:
+        # Downloaded, or made from the same weights under another name: its path stays good.
+        return Converted(installed=here, facts=facts, made=made)
+    record = record_of(made, facts, path=plan.file_name, sha256=sha256, size_bytes=size)
     return Converted(installed=store.add(output, record), facts=facts, made=made)
 
 

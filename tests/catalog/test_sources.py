@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import http.server
 import json
 import sys
-import threading
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
+from neighbours import gives_out
 from rkfetch.catalog import sources
 from rkfetch.catalog.database import Catalog
 from rkfetch.catalog.sources import chosen, entries
@@ -85,21 +84,9 @@ def shelf(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     index = [{"path": "Qwen3-0.6B_w8a8_rk3576.rkllm", "size_bytes": len(CONTENT)}]
     (files / "index.json").write_text(json.dumps(index))
 
-    class Files(http.server.SimpleHTTPRequestHandler):
-        def __init__(self, *args: Any) -> None:
-            super().__init__(*args, directory=str(files))
-
-        def log_message(self, format: str, *args: Any) -> None:  # noqa: A002
-            """Say nothing."""
-
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Files) as server:
-        thread = threading.Thread(target=server.serve_forever, daemon=True)
-        thread.start()
-        base = f"http://127.0.0.1:{server.server_port}"
+    with gives_out(files) as base:
         monkeypatch.setenv("SHELF", base)
         yield base
-        server.shutdown()
-        thread.join()
     sys.modules.pop("rkfetch.catalog.sources.shelf", None)
     vars(sources).pop("shelf", None)
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from convert import models
+from neighbours import gives_out
 from rkfetch.registry.rkllm_read import read_file
 
 if TYPE_CHECKING:
@@ -151,6 +152,52 @@ def test_the_same_again_is_there_already(world: World, wheel: Path) -> None:
     )  # fmt: skip
     assert first["path"] == again["path"] != other["path"]
     assert first["plan"]["file"] == first["artifact"]["path"]
+
+
+def test_a_path_that_was_printed_stays_good(world: World, wheel: Path, tmp_path: Path) -> None:
+    """The same weights under another name become the same content, which is here already."""
+    first = world.run("convert", NAME, *how(wheel)).out
+    copy = models.write(models.tiny_model(), tmp_path / "a-copy")
+    assert world.run("convert", str(copy), *how(wheel)).out == first
+    assert [f"{path}\n" for path in world.models()] == [first]
+    assert world.run(NAME, *BOARD).out == first
+
+
+def test_others_who_share_the_catalog_need_not_make_it_again(
+    world: World, wheel: Path, tmp_path: Path
+) -> None:
+    """A published catalog tells of it, the maker's store gives it out."""
+    key, www = tmp_path / "key", str(tmp_path / "www")
+    mine = models.write(models.tiny_model(pad_bytes=1000), tmp_path / "my-finetune")
+    for model in (NAME, str(mine)):
+        assert world.run("convert", model, *how(wheel)).code == 0
+    public = world.run("catalog", "keygen", "--no-password", str(key)).out.strip()
+    publish = ("catalog", "publish", www, "--key", str(key))
+    told = [world.run(*publish, *more, "--json").json["rows"] for more in ((), ("--converted",))]
+    assert told[1] - told[0] == 1  # what a folder of this machine became is nobody's business
+
+    board = {"RKFETCH_HOME": str(tmp_path / "board")}
+    taken = world.run("catalog", "update", "--from", www, "--key", public, **board)
+    assert taken.code == 0, taken.err
+    alone = world.run(NAME, *BOARD, **board)
+    assert alone.code == 3
+    assert "`mirrors` names a store that has it" in words(alone)
+
+    asked: list[str] = []
+    with gives_out(world.home, asked) as address:
+        # A store that cannot be asked stands in nobody's way.
+        board["RKFETCH_MIRRORS"] = f"http://127.0.0.1:9/models {address}/models"
+        world.hub.forget()
+        found = world.run(NAME, *BOARD, "--json", **board)
+        assert found.code == 0, found.err
+        assert found.json["action"] == "downloaded"
+        assert found.json["artifact"]["source"] == "converted"
+        made = next(path for path in world.models() if path.name == FILE)
+        assert Path(found.json["path"]).read_bytes() == made.read_bytes()
+        assert world.hub.requests == []
+        asked.clear()
+        assert world.run(NAME, *BOARD, "--json", **board).json["action"] == "present"
+        assert asked == []
 
 
 def test_a_file_that_was_removed_is_made_again_when_it_is_asked_for(

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
-import functools
-import http.server
 import signal
-import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +10,7 @@ import pytest
 
 from e2e.world import QWEN, W4, World
 from hub.server import Fault, Hub
+from neighbours import gives_out
 from rkfetch.registry.metered import FREE_BYTES
 
 if TYPE_CHECKING:
@@ -158,20 +155,9 @@ class TestMirrors:
         (world.home / "models").rename(home / "models")
         world.hub.forget()
 
-        class Handler(http.server.SimpleHTTPRequestHandler):
-            def log_message(self, *_: object) -> None:
-                """Say nothing."""
-
-            def handle(self) -> None:
-                with contextlib.suppress(OSError):  # who has enough hangs up
-                    super().handle()
-
-        handler = functools.partial(Handler, directory=str(home))
-        with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-            threading.Thread(target=server.serve_forever, daemon=True).start()
-            world.env["RKFETCH_MIRRORS"] = f"http://127.0.0.1:{server.server_port}/models"
+        with gives_out(home) as address:
+            world.env["RKFETCH_MIRRORS"] = f"{address}/models"
             yield home
-            server.shutdown()
 
     def test_it_is_used_without_a_question(self, world: World, served: Path) -> None:
         network_manager(world, 1)

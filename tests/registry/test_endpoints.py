@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
-import functools
 import hashlib
-import http.server
 import re
 import subprocess
 import sys
-import threading
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from downloads import FILE, REPO, Watcher, always, artifact, quick_http
 from hub.server import Fault, Hub
+from neighbours import gives_out
 from rkfetch.registry import endpoints, spread
 from rkfetch.registry.errors import (
     AuthenticationError,
@@ -264,25 +261,11 @@ def mirror(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str
     """The store of another board, given out by Python's own web server, which has no ranges."""
     asked: list[str] = []
 
-    class Handler(http.server.SimpleHTTPRequestHandler):
-        def log_request(self, *_: Any) -> None:
-            asked.append(f"{self.command} {self.path}")
-
-        def log_message(self, *_: Any) -> None:
-            """Say nothing."""
-
-        def handle(self) -> None:
-            with contextlib.suppress(OSError):  # who has enough hangs up
-                super().handle()
-
     folder = tmp_path / "other" / "models"
     folder.mkdir(parents=True, exist_ok=True)
-    handler = functools.partial(Handler, directory=str(tmp_path / "other"))
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        monkeypatch.setenv("RKFETCH_MIRRORS", f"http://127.0.0.1:{server.server_port}/models/")
+    with gives_out(tmp_path / "other", asked) as address:
+        monkeypatch.setenv("RKFETCH_MIRRORS", f"{address}/models/")
         yield asked
-        server.shutdown()
 
 
 @pytest.fixture

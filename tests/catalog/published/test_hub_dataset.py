@@ -201,6 +201,6 @@ def test_a_private_repository_that_a_crawl_found_stays_private(
         report = update(source, http, path=publisher.db)
     assert report.builds == 2
     with Catalog.open(publisher.db) as catalog:
-        lines = Rows(catalog, unlisted=False).lines.values()
+        lines = Rows(catalog, unlisted=False, converted=False).lines.values()
     assert any(b"Open-4B" in line for line in lines)
     assert [line for line in lines if b"Secret" in line] == []
