@@ -89,8 +89,8 @@ def look_at(path: Path) -> BaseModel:
         quantised=kind.lower() if _ACCEPTED[kind] else None,
         bits=_ACCEPTED[kind],
         group=32 if _ACCEPTED[kind] else None,
-        layers=number(head.integer(f"{architecture}.block_count")),
-        context=number(head.integer(f"{architecture}.context_length")),
+        layers=number(head.integer(f"{architecture}.block_count")) or None,
+        context=number(head.integer(f"{architecture}.context_length")) or None,
         licence=word(head.string("general.license")),
     )
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from convert.models import TENSORS, gguf_bytes, safetensors_bytes, tiny_model, write
@@ -139,6 +139,7 @@ WHOLE = {"x.gguf": gguf_bytes(), "model.safetensors": safetensors_bytes(TENSORS)
 
 
 @QUICK
+@example(name="x.gguf", edits=[(98, 0)], cut=None)  # no layers at all
 @given(
     name=st.sampled_from(sorted(WHOLE)),
     edits=st.lists(st.tuples(st.integers(0, 600), st.integers(0, 255)), min_size=1, max_size=4),
