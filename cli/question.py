@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from rkfetch.catalog.answer import Answer, Prober
     from rkfetch.catalog.database import Catalog
     from rkfetch.registry.http import Http
+    from rkfetch.registry.mirror import Neighbours
     from rkfetch.registry.model import Artifact, Target
     from rkfetch.registry.resolve import Policy
 
@@ -106,17 +107,25 @@ class Question:
 
 
 def _at_hand(http: Http | None) -> Callable[[Artifact], bool]:
-    """Return what tells whether a build is on this machine, or in the store of a neighbour."""
-    from rkfetch.registry.fetch import installed
-    from rkfetch.registry.mirror import Neighbours
-    from rkfetch.registry.store import Store, home
+    """Return what tells whether a build is on this machine, or in the store of a neighbour.
 
-    store, neighbours = Store(home()), Neighbours(http) if http else None
+    Few questions ask: only of builds that nobody can download is it worth the imports.
+    """
+
+    @functools.cache
+    def neighbours() -> Neighbours | None:
+        from rkfetch.registry.mirror import Neighbours
+
+        return Neighbours(http) if http is not None else None
 
     def tell(artifact: Artifact) -> bool:
-        if installed(store, artifact) is not None:
+        from rkfetch.registry.fetch import installed
+        from rkfetch.registry.store import Store, home
+
+        if installed(Store(home()), artifact) is not None:
             return True
-        return neighbours is not None and neighbours.have(artifact)
+        theirs = neighbours()
+        return theirs is not None and theirs.have(artifact)
 
     return tell
 

@@ -100,9 +100,11 @@ class Neighbours:
 
     def have(self, artifact: Artifact) -> bool:
         """Tell whether one of them has a content; a store that cannot be asked is asked once."""
-        for base in list(self._bases) if artifact.sha256 else ():
+        if artifact.sha256 is None:
+            return False
+        for base in list(self._bases):
             file = MirrorFile(
-                http=self._http, base=base, sha256=artifact.sha256 or "", name=artifact.name
+                http=self._http, base=base, sha256=artifact.sha256, name=artifact.name
             )
             try:
                 file.locate(hurried=True)
