@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from rkfetch.registry.convert.base import BaseModel
     from rkfetch.registry.convert.machine import Machine
     from rkfetch.registry.convert.plan import Plan, Wishes
-    from rkfetch.registry.convert.preflight import Chosen
+    from rkfetch.registry.convert.preflight import Chosen, Wanted
     from rkfetch.registry.convert.run import Converted
     from rkfetch.registry.convert.wheels import WheelFile
     from rkfetch.registry.http import Http
@@ -115,12 +115,13 @@ class Conversion:
         """
         from rkfetch.catalog.conversions import subject_of
         from rkfetch.registry.convert.here import is_installed
+        from rkfetch.registry.convert.machine import equipped
         from rkfetch.registry.convert.plan import make_plan
-        from rkfetch.registry.convert.preflight import parse_wanted
         from rkfetch.registry.store import home
 
         subject = subject_of(self._question.model, catalog.models())
         self.require_pc()
+        self._machine = equipped(self._machine, self._wanted)
         if subject.path is not None:
             from rkfetch.registry.convert.base_folder import look_at
 
@@ -139,7 +140,7 @@ class Conversion:
                 )
             self.base = replace(self.base, missing_bytes=missing_bytes(self.base))
         plan = make_plan(self.base, _with_quant(self._target, subject.quant), self._wishes())
-        if is_installed(plan, self._machine, home(), parse_wanted(self._how.environment)):
+        if is_installed(plan, self._machine, home(), self._wanted):
             plan = replace(plan, needs=replace(plan.needs, environment_bytes=0))
         self.plan = plan
 
@@ -150,10 +151,17 @@ class Conversion:
             ConversionUnavailableError: with the command that does it on a PC, and delivers here.
         """
         from rkfetch.registry.convert.machine import look
-        from rkfetch.registry.convert.preflight import parse_wanted, require_pc
+        from rkfetch.registry.convert.preflight import require_pc
 
-        self._machine = look(parse_wanted(self._how.environment))
+        self._machine = look()
         require_pc(self._question.model, self._machine, self._elsewhere("--deliver", _this_board()))
+
+    @property
+    def _wanted(self) -> Wanted:
+        """Where the toolkit shall run; raises as `parse_wanted`."""
+        from rkfetch.registry.convert.preflight import parse_wanted
+
+        return parse_wanted(self._how.environment)
 
     def _wishes(self) -> Wishes:
         from rkfetch.registry.convert.plan import Wishes
@@ -187,14 +195,13 @@ class Conversion:
     def check(self) -> None:
         """Ask whether this machine can do it; raises as `preflight.check`."""
         from rkfetch.registry.convert.here import preflight
-        from rkfetch.registry.convert.preflight import parse_wanted
         from rkfetch.registry.store import Store, home
 
         self.chosen = preflight(
             self.plan,
             self._machine,
             Store(home()),
-            wanted=parse_wanted(self._how.environment),
+            wanted=self._wanted,
             command=self._elsewhere(),
         )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -45,11 +45,10 @@ class Machine:
         return None if self.memory_bytes is None else self.memory_bytes + self.swap_bytes
 
 
-def look(wanted: Wanted = "auto") -> Machine:
+def look() -> Machine:
     """Look at this machine. A board whose file system lies in a folder is no machine to run on.
 
-    Only what the toolkit may run in is asked whether it works, which takes most of the time:
-    engines unless a virtual environment is ``wanted``, Pythons where no engine will be taken.
+    What the toolkit could run in is not looked for: `equipped` does, and takes far longer.
     """
     board = detect()
     tree = Sysroot(root=Path("/"))
@@ -57,8 +56,6 @@ def look(wanted: Wanted = "auto") -> Machine:
     if board.memory_limit_bytes is not None:
         available = min(available or board.memory_limit_bytes, board.memory_limit_bytes)
         swap = 0
-    works = engines() if wanted != "venv" else []
-    is_for_python = wanted != "container" and not any(engine.usable for engine in works)
     return Machine(
         system=os.uname().sysname,
         architecture=os.uname().machine,
@@ -67,9 +64,18 @@ def look(wanted: Wanted = "auto") -> Machine:
         swap_bytes=swap,
         has_gpu=shutil.which("nvidia-smi") is not None,
         is_musl=any(True for _ in tree.glob("/lib/ld-musl-*")),
-        engines=tuple(works),
-        pythons=tuple(pythons()) if is_for_python else (),
     )
+
+
+def equipped(machine: Machine, wanted: Wanted) -> Machine:
+    """Add what the toolkit may run in, each asked whether it works.
+
+    Engines unless a virtual environment is ``wanted``, Pythons where no engine will be taken.
+    """
+    works = engines() if wanted != "venv" else []
+    is_for_python = wanted != "container" and not any(engine.usable for engine in works)
+    found = tuple(pythons()) if is_for_python else ()
+    return replace(machine, engines=tuple(works), pythons=found)
 
 
 def _memory(meminfo: str) -> tuple[int | None, int]:

@@ -9,7 +9,7 @@ import pytest
 
 from rkfetch.registry.convert.base import BaseModel
 from rkfetch.registry.convert.engines import Engine, Python
-from rkfetch.registry.convert.machine import Machine, Room, look, room
+from rkfetch.registry.convert.machine import Machine, Room, equipped, look, room
 from rkfetch.registry.convert.plan import Wishes, make_plan
 from rkfetch.registry.convert.preflight import (
     check,
@@ -206,7 +206,7 @@ def test_only_what_may_be_taken_is_asked(
         (tmp_path / name).chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setenv("PYENV_ROOT", str(tmp_path))
-    here = look(wanted)
+    here = equipped(look(), wanted)
     assert sorted(set((tmp_path / "asked").read_text().split())) == asked
     assert [e.name for e in here.engines] == [n for n in asked if n == "podman"]
     assert [p.version for p in here.pythons] == ["3.11" for n in asked if n == "python3.11"]
