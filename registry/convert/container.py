@@ -182,6 +182,8 @@ class ContainerEnvironment:
                         job.as_json(paths),
                         watch,
                         env=os.environ,
+                        # Where podman's monitor leaves a file `oom` if memory runs out.
+                        folder=job.output,
                         stop=lambda: self._remove(name),
                     )
                 except BaseException:

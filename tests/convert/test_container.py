@@ -232,13 +232,18 @@ class TestInside:
         }
 
     def test_more_memory_than_it_may_use_kills_it(
-        self, container: ContainerEnvironment, tmp_path: Path
+        self, container: ContainerEnvironment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
+        """And nothing of it lies where the user happens to be."""
+        here = tmp_path / "here"
+        here.mkdir()
+        monkeypatch.chdir(here)
         code = "emit('log', x=1); x = bytearray(512 << 20); emit('log', x=2)"
         outcome = failed(container, tmp_path, code, memory_bytes=128 << 20)
         assert outcome.out_of_memory
         assert outcome.last is None
         assert outcome.status == 137
+        assert list(here.iterdir()) == []
 
 
 def test_the_stand_in_converts_with_the_real_driver(on_debian: None, tmp_path: Path) -> None:
