@@ -24,21 +24,6 @@ from rkfetch.registry.convert.wheels import accepted_wheel
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_LONG = {
-    "test_container",
-    "test_elsewhere",
-    "test_remote",
-    "test_real_toolkit",
-    "test_real_command",
-}
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what takes long with containers and other machines."""
-    for item in items:
-        if item.path.parent == Path(__file__).parent and item.path.stem in _LONG:
-            item.add_marker(pytest.mark.once)
-
 
 @pytest.fixture(scope="session")
 def python() -> Python:

@@ -43,6 +43,7 @@ if TYPE_CHECKING:
 
     from rkfetch.registry.convert.job import Event
 
+pytestmark = pytest.mark.once
 KNOWN = Toolkit(version=Version("9.9.9"), wheels=(), torch=("torch==2.6.0",))
 
 

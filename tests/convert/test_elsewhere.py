@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from convert.sshd import Machine
 
+pytestmark = pytest.mark.once
 needs_sshd = pytest.mark.skipif(bool(sshd.MISSING), reason=sshd.MISSING)
 TOKEN = "hf_ann"
 REPO = "Ann/SmolLM2-360M-Instruct-rk3576-w4a16-v1.2.3-RKLLM"

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from convert.vendor import Vendor
     from rkfetch.registry.errors import RkfetchError
 
-pytestmark = [needs_the_vendors_wheel, pytest.mark.timeout(1800)]
+pytestmark = [needs_the_vendors_wheel, pytest.mark.timeout(1800), pytest.mark.once]
 
 BASE = "HuggingFaceTB/SmolLM2-360M-Instruct"
 """A Llama model that nobody has published a build of; a tiny one stands in its place."""

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from rkfetch.registry.convert.venv_environment import VenvEnvironment
     from rkfetch.registry.errors import RkfetchError
 
-pytestmark = [needs_the_vendors_wheel, pytest.mark.timeout(1800)]
+pytestmark = [needs_the_vendors_wheel, pytest.mark.timeout(1800), pytest.mark.once]
 
 
 @pytest.fixture(scope="module")

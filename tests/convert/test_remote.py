@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from rkfetch.registry.convert.run import Converted
     from rkfetch.registry.store import Installed
 
+pytestmark = pytest.mark.once
 needs_sshd = pytest.mark.skipif(bool(sshd.MISSING), reason=sshd.MISSING)
 CONTENT = rkllm_bytes(body_bytes=3_000_000)
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
