@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import csv
 import re
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,7 +16,7 @@ from rkfetch.registry.memory import MemoryNeed
 from rkfetch.registry.model import Quant
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from rkfetch.registry.model import Platform
 
@@ -75,9 +75,21 @@ def _measured(model: str, platform: Platform, quant: Quant) -> MemoryNeed | None
     return None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Figure:
+    """What somebody measured of one model in one quantisation on one SoC."""
+
+    model: str
+    """As the table that it is from calls it, with its size."""
+    platform: str
+    quant: Quant
+    need: MemoryNeed
+
+
 @lru_cache(maxsize=1)
-def _figures() -> Mapping[_Key, MemoryNeed]:
-    figures: dict[_Key, MemoryNeed] = {}
+def measured_figures() -> Sequence[Figure]:
+    """Return all figures that are published, in the order of their tables."""
+    figures = []
     with _FILE.open(encoding="utf-8", newline="") as file:
         for row in csv.DictReader(file):
             quant = Quant.read(row["quant"])
@@ -89,12 +101,21 @@ def _figures() -> Mapping[_Key, MemoryNeed]:
                 source=_PAGES[row["source"]],
                 tokens_per_s=float(row["tokens_per_s"]),
             )
-            name, params = _plain(row["model"]), _plain(row["params"])
-            full = name if params in name else f"{name}-{params}"
-            for spelling in {full, _CHAT.sub("", full)}:
-                slot = (spelling, row["platform"], quant)
-                if slot not in figures or figures[slot].size_bytes < need.size_bytes:
-                    figures[slot] = need
+            named = _plain(row["params"]) in _plain(row["model"])
+            model = row["model"] if named else f"{row['model']}-{row['params']}"
+            figures.append(Figure(model=model, platform=row["platform"], quant=quant, need=need))
+    return figures
+
+
+@lru_cache(maxsize=1)
+def _figures() -> Mapping[_Key, MemoryNeed]:
+    figures: dict[_Key, MemoryNeed] = {}
+    for figure in measured_figures():
+        name = _plain(figure.model)
+        for spelling in {name, _CHAT.sub("", name)}:
+            slot = (spelling, figure.platform, figure.quant)
+            if slot not in figures or figures[slot].size_bytes < figure.need.size_bytes:
+                figures[slot] = figure.need
     return figures
 
 

@@ -57,6 +57,18 @@ def contents(catalog: Catalog, artifacts: Sequence[Artifact]) -> list[Artifact]:
     ]
 
 
+def together(artifacts: Iterable[Artifact]) -> list[Artifact]:
+    """Return each content of these artifacts once, with those of its places that are among them.
+
+    In the order of the first of each. Unlike `contents` it asks no catalog, so it tells of no
+    place that was not given.
+    """
+    groups: dict[str | int, list[Artifact]] = {}
+    for number, artifact in enumerate(artifacts):
+        groups.setdefault(artifact.sha256 or number, []).append(artifact)
+    return [_joined(group[0], min(group, key=usefulness), group) for group in groups.values()]
+
+
 def _best(given: Sequence[Artifact], others: Sequence[Artifact]) -> Artifact:
     """Choose the place to take: one of those that were asked for, unless it cannot be had there."""
     asked, besides = min(given, key=usefulness), min(others, key=usefulness, default=given[0])

@@ -71,6 +71,11 @@ _SHA256 = {
 }
 """SHA-256 from public Git LFS pointers and a card: third parties' words, not Rockchip's."""
 
+RELEASES = tuple(
+    sorted({Version(v) for v in (*_GIT_BLOBS.values(), *(v for v, _ in _SHA256.values()))})
+)
+"""The runtimes that there are, the oldest first."""
+
 _ELF_MACHINES = {3: "i386", 40: "arm", 62: "x86_64", 183: "aarch64", 243: "riscv64"}
 
 

@@ -1,0 +1,97 @@
+"""Verdicts of every build on every runtime, said once: a page decides nothing by itself.
+
+The rules stay in one place, `rkfetch.registry.compat`. What they say is written down for each
+runtime that there is, so that whoever looks at it only looks it up. A thousand builds have the same
+few dozen verdicts.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from rkfetch.registry.judge import judge
+from rkfetch.registry.model import Target
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable, Sequence
+
+    from rkfetch.registry.compat import Reason, Verdict
+    from rkfetch.registry.model import Artifact, Platform
+    from rkfetch.registry.versions import Version
+
+
+class Interned:
+    """Values by their numbers, each once, in the order in which they came."""
+
+    def __init__(self) -> None:
+        self._numbers: dict[Hashable, int] = {}
+        self.values: list[Any] = []
+
+    def number(self, key: Hashable, value: Any = None) -> int:
+        """Return the number of a value; ``key`` tells it apart, and is the value if none is given.
+        """
+        if key not in self._numbers:
+            self._numbers[key] = len(self.values)
+            self.values.append(key if value is None else value)
+        return self._numbers[key]
+
+
+class Verdicts:
+    """What the rules say of builds for one SoC, on each of ``runtimes`` and on an unknown one."""
+
+    def __init__(self, platform: Platform, runtimes: Sequence[Version]) -> None:
+        self._targets = [Target(platform=platform, runtime=r) for r in (None, *runtimes)]
+        self._reasons = Interned()
+        self._verdicts = Interned()
+        self._profiles = Interned()
+        self._known: dict[Hashable, int] = {}
+
+    def profile(self, artifact: Artifact) -> int:
+        """Return the number of a build's row in ``profiles``: its verdicts on all runtimes."""
+        key = _what_counts(artifact)
+        if key is not None and key in self._known:
+            return self._known[key]
+        row = tuple(self._number(judge(artifact, target)) for target in self._targets)
+        number = self._profiles.number(row)
+        if key is not None:
+            self._known[key] = number
+        return number
+
+    def _number(self, verdict: Verdict) -> int:
+        reasons = tuple(self._reason(reason) for reason in verdict.reasons)
+        level = verdict.level.value
+        return self._verdicts.number((level, reasons), [level, list(reasons)])
+
+    def _reason(self, reason: Reason) -> int:
+        level = reason.level.value if reason.level else None
+        said = (reason.rule, reason.text, reason.source, level)
+        return self._reasons.number(said, list(said))
+
+    def as_json(self) -> dict[str, Any]:
+        """Return ``reasons``, ``verdicts`` that name them, and ``profiles`` that name those."""
+        return {
+            "reasons": self._reasons.values,
+            "verdicts": self._verdicts.values,
+            "profiles": [list(row) for row in self._profiles.values],
+        }
+
+
+_JUDGED = ("toolkit", "platform", "quant", "model")
+
+
+def _what_counts(artifact: Artifact) -> Hashable | None:
+    """Return what a verdict depends on; None where it is this very file, seen by somebody."""
+    if artifact.sightings:
+        return None
+    said = tuple(
+        tuple(replace(e, seen=None, publisher=None) for e in artifact.attribute(name).evidence)
+        for name in _JUDGED
+    )
+    # Where somebody says it is part of the reason only where sources disagree.
+    disputed = any(artifact.attribute(name).disputed for name in _JUDGED)
+    return said if disputed else _without_places(said)
+
+
+def _without_places(said: tuple[tuple[Any, ...], ...]) -> Hashable:
+    return tuple(tuple((e.value, e.origin) for e in evidence) for evidence in said)
