@@ -245,6 +245,16 @@ def judge_pair(toolkit: Version, runtime: Version, model: str | None = None) -> 
     return combine([by_order, *special])
 
 
+def rules_about(model: str | None) -> tuple[str, ...]:
+    """Return which rules about one family speak of a model; models with the same are judged alike.
+    """
+    return tuple(
+        r.rule
+        for r in PAIR_RULES
+        if r.model is not None and re.search(r.model, model or "", re.IGNORECASE)
+    )
+
+
 def runtime_risks(runtime: Version, model: str | None) -> tuple[Reason, ...]:
     """Known trouble of a model family on a runtime, whichever toolkit made the file."""
     return tuple(

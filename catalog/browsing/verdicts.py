@@ -7,9 +7,9 @@ few dozen verdicts.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from rkfetch.registry.compat import rules_about
 from rkfetch.registry.judge import judge
 from rkfetch.registry.model import Target
 
@@ -77,21 +77,16 @@ class Verdicts:
         }
 
 
-_JUDGED = ("toolkit", "platform", "quant", "model")
+_JUDGED = ("toolkit", "platform", "quant")
 
 
 def _what_counts(artifact: Artifact) -> Hashable | None:
-    """Return what a verdict depends on; None where it is this very file, seen by somebody."""
-    if artifact.sightings:
+    """Return what a verdict depends on; None where a reason names more than that.
+
+    So it does of a file that somebody saw on a board, and where sources disagree, who says what.
+    """
+    attributes = [artifact.attribute(name) for name in _JUDGED]
+    if artifact.sightings or any(attribute.disputed for attribute in attributes):
         return None
-    said = tuple(
-        tuple(replace(e, seen=None, publisher=None) for e in artifact.attribute(name).evidence)
-        for name in _JUDGED
-    )
-    # Where somebody says it is part of the reason only where sources disagree.
-    disputed = any(artifact.attribute(name).disputed for name in _JUDGED)
-    return said if disputed else _without_places(said)
-
-
-def _without_places(said: tuple[tuple[Any, ...], ...]) -> Hashable:
-    return tuple(tuple((e.value, e.origin) for e in evidence) for evidence in said)
+    said = tuple(tuple(dict.fromkeys((e.value, e.origin) for e in a.evidence)) for a in attributes)
+    return (*said, rules_about(artifact.model))

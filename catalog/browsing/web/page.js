@@ -132,7 +132,8 @@
     }
     get tooLarge() { return Boolean(state.mem) && this.memory !== null && this.memory + facts.memory.system > state.mem * 1e9; }
     get isTight() { return Boolean(state.mem) && this.memory !== null && this.memory + facts.memory.comfort > state.mem * 1e9; }
-    get status() {
+    get status() { return statuses[this.number]; }
+    judge() {
       const { level } = this.verdict;
       if (level === "incompatible") return "no";
       if (this.tooLarge) return "too-large";
@@ -160,11 +161,21 @@
 
   let rows = [];
   let texts = [];
+  let statuses = [];
+  let judgedFor = null;
 
   function take(content) {
     table = content;
     rows = Array.from({ length: content.builds.m.length }, (_, n) => new Row(content, n));
     texts = rows.map((row) => row.words);
+    judgedFor = null;
+  }
+
+  function judgeAll() {
+    const asked = `${state.rt}/${state.mem}`;
+    if (judgedFor === asked) return;
+    statuses = rows.map((row) => row.judge());
+    judgedFor = asked;
   }
 
   function matching() {
@@ -228,6 +239,7 @@
   function draw() {
     writeAddress();
     if (table === null) return;
+    judgeAll();
     const all = matching();
     const fitting = state.all ? all : all.filter((row) => !["no", "too-large"].includes(row.status));
     groups = grouped(fitting);
@@ -241,7 +253,8 @@
     by("list").replaceChildren();
     drawn = 0;
     drawMore();
-    drawPlot(new Set(all.map((row) => row.model[0])));
+    drawPlot();
+    markPlot(all);
   }
 
   function drawMore() {
@@ -386,14 +399,22 @@
 
   const kind = (quant) => (quant.startsWith("w4") ? "w4" : quant.startsWith("w8") ? "w8" : "other");
 
-  function drawPlot(names) {
+  let plotted = null;
+  let marks = []; // [element, model's name without separators]
+
+  function drawPlot() {
+    const isNarrow = innerWidth < 600;
+    const asked = [state.soc, state.mem, document.documentElement.lang, isNarrow].join("/");
+    if (plotted === asked) return;
+    plotted = asked;
+    marks = [];
     const figures = facts.measured[state.soc] ?? [];
     by("plot-part").hidden = figures.length === 0;
     if (figures.length === 0) return;
     const soc = state.soc.toUpperCase();
     by("plot-title").textContent = say("plot-title", { soc });
     by("plot-note").textContent = say("plot-note");
-    const [width, height, left, bottom] = [760, 330, 52, 44];
+    const [width, height, left, bottom] = [isNarrow ? 360 : 760, isNarrow ? 300 : 330, 44, 44];
     const top = 14;
     const most = Math.max(...figures.map((f) => f[2])) / 1e9;
     const fastest = Math.max(...figures.map((f) => f[3]));
@@ -419,19 +440,15 @@
         svg.append(shape("line", { class: "pair", x1: x(found[n - 1][2] / 1e9), y1: y(found[n - 1][3]), x2: x(found[n][2] / 1e9), y2: y(found[n][3]) }));
       }
     }
-    const searched = state.q ? [...names].map((n) => squeeze(n.toLowerCase())) : null;
-    const isMeant = (model) => {
-      const short = squeeze(model.toLowerCase());
-      return searched === null || searched.some((name) => name.includes(short) || short.includes(name) && name);
-    };
     for (const [model, quant, bytes, speed] of figures) {
       const text = say("plot-mark", { model, quant, speed: speed.toFixed(1), memory: gigabytes(bytes) });
-      const mark = shape("g", { class: `dot ${kind(quant)}${isMeant(model) ? "" : " faded"}`, tabindex: "0", role: "button", "aria-label": text });
+      const mark = shape("g", { class: `dot ${kind(quant)}`, tabindex: "0", role: "button", "aria-label": text });
       mark.append(shape("title", {}, text), MARKS[kind(quant)](x(bytes / 1e9), y(speed)));
       const choose = () => { by("search").value = state.q = model.replace(/[()]/g, " ").replaceAll("-", " "); draw(); by("results").focus(); };
       mark.addEventListener("click", choose);
       mark.addEventListener("keydown", (event) => { if (["Enter", " "].includes(event.key)) { event.preventDefault(); choose(); } });
       svg.append(mark);
+      marks.push([mark, squeeze(model.toLowerCase())]);
     }
     let at = width - 14;
     for (const [name, label] of [["w8", "w8a8"], ["w4", "w4a16"]]) {
@@ -447,6 +464,15 @@
       make("thead", {}, make("tr", {}, ...["plot-model", "head-quant", "head-memory", "head-speed", "source"].map((w) => make("th", { scope: "col" }, say(w))))),
       make("tbody", {}, ...figures.map(([model, quant, bytes, speed, source]) => make("tr", {},
         make("td", {}, model), make("td", {}, quant), make("td", { class: "number" }, gigabytes(bytes)), make("td", { class: "number" }, speed.toFixed(1)), make("td", {}, link(source, say("source"))))))));
+  }
+
+  // Marks of other models than those that are searched for step back.
+  function markPlot(found) {
+    const names = state.q ? [...new Set(found.map((row) => squeeze(row.model[0].toLowerCase())))].filter(Boolean) : null;
+    for (const [mark, model] of marks) {
+      const isMeant = names === null || names.some((name) => name.includes(model) || model.includes(name));
+      mark.classList.toggle("faded", !isMeant);
+    }
   }
 
   // Told apart by their shapes, too.
@@ -564,6 +590,8 @@
   by("close-script").addEventListener("click", () => by("script").close());
   by("clear-picked").addEventListener("click", () => { picked = new Map(); draw(); showPicked(); });
   window.addEventListener("hashchange", () => { readAddress(); show(); });
+
+  window.addEventListener("resize", () => { if (table !== null) { drawPlot(); markPlot(matching()); } });
 
   readAddress();
   show();

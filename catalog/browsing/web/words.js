@@ -31,7 +31,7 @@ const rkfetchWords = {
     unsigned: "It is not signed: nobody can tell whether it was altered.",
     any: "any",
     "not-known": "not known",
-    "soc-alone": "any board with {soc}",
+    "soc-alone": "any {soc} board",
     "unknown-soc": "builds whose SoC is not known",
     cores: "{n} NPU cores",
     core: "1 NPU core",
