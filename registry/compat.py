@@ -246,8 +246,7 @@ def judge_pair(toolkit: Version, runtime: Version, model: str | None = None) -> 
 
 
 def rules_about(model: str | None) -> tuple[str, ...]:
-    """Return which rules about one family speak of a model; models with the same are judged alike.
-    """
+    """Return the rules about one family that speak of a model: with the same, judged alike."""
     return tuple(
         r.rule
         for r in PAIR_RULES

@@ -140,7 +140,9 @@ def _models(shown: Sequence[Table]) -> list[tuple[str, int, str]]:
             name = names[number] or "?"
             builds[name] = builds.get(name, 0) + 1
             chips.setdefault(name, {})[table.platform] = None
-    return [(name, builds[name], ", ".join(chips[name])) for name in sorted(builds, key=str.casefold)]
+    return [
+        (name, builds[name], ", ".join(chips[name])) for name in sorted(builds, key=str.casefold)
+    ]
 
 
 @cache

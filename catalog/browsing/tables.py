@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from rkfetch.catalog.conflicts import COMPARED
 from rkfetch.catalog.measured import measured_memory
 from rkfetch.catalog.models import exactly, hub_id
+from rkfetch.catalog.places import together
 from rkfetch.registry.model import ATTRIBUTES, Availability, Platform, Target
 from rkfetch.registry.resolve import NO_MODELS, memory_need
 
@@ -54,7 +55,7 @@ class Table(NamedTuple):
 def tables(builds: Iterable[Build], runtimes: Sequence[Version]) -> list[Table]:
     """Return a table for each SoC, in the order of `Platform`, and one of builds without a SoC."""
     sorted_out: dict[Platform | None, list[Build]] = {p: [] for p in (*Platform, None)}
-    for build in builds:
+    for build in _each_once(builds):
         artifact = build.artifact
         if artifact.availability in SHOWN and artifact.path and artifact.role not in NO_MODELS:
             sorted_out[artifact.platform].append(build)
@@ -63,6 +64,19 @@ def tables(builds: Iterable[Build], runtimes: Sequence[Version]) -> list[Table]:
         for platform, found in sorted_out.items()
         if found or platform is not None
     ]
+
+
+def _each_once(builds: Iterable[Build]) -> list[Build]:
+    """Return each content once, at the best of its places, with the others as ``also``."""
+    at = {_place(build.artifact): build for build in builds}
+    return [
+        at[_place(artifact)]._replace(artifact=artifact)
+        for artifact in together(build.artifact for build in at.values())
+    ]
+
+
+def _place(artifact: Artifact) -> tuple[str | None, ...]:
+    return artifact.source, artifact.repo, artifact.path, artifact.sha256
 
 
 def _order(build: Build) -> tuple[object, ...]:

@@ -29,8 +29,7 @@ class Interned:
         self.values: list[Any] = []
 
     def number(self, key: Hashable, value: Any = None) -> int:
-        """Return the number of a value; ``key`` tells it apart, and is the value if none is given.
-        """
+        """Return the number of a value that ``key`` tells apart, or that is the key."""
         if key not in self._numbers:
             self._numbers[key] = len(self.values)
             self.values.append(key if value is None else value)

@@ -12,10 +12,11 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from rkfetch.catalog.browsing.site import FOLDER, PAGE, files_of
 from rkfetch.catalog.hub_writing import writing_to
 
 from .form import MANIFEST, PARTS, SIGNATURE, read_manifest
-from .publish import EXPIRES_DAYS, PAGE, publish
+from .publish import EXPIRES_DAYS, publish
 from .reading import FormError
 
 if TYPE_CHECKING:
@@ -92,7 +93,7 @@ def _send(api: HfApi, repo: str, revision: str, publish_to: Callable[[Path], Pub
     if CARD not in there:
         now[CARD] = _card(published.manifest.name, repo, published.key).encode()
     fresh = {path: content for path, content in now.items() if before.get(path) != content}
-    ours = {path for path in there if path.startswith(f"{PARTS}/")} | {SIGNATURE}
+    ours = {path for path in there if path.startswith((f"{PARTS}/", f"{FOLDER}/"))} | {SIGNATURE}
     gone = sorted((there & ours) - now.keys())
     commit = str(info.sha)
     if fresh or gone:
@@ -145,7 +146,8 @@ def _fetch(api: HfApi, repo: str, commit: str, there: set[str], folder: Path) ->
         except FormError:
             return found  # `publish` says what is wrong with it
         signatures = {path for path in there if path.endswith(".minisig")}
-        for path in sorted(manifest.referred | signatures):
+        page = files_of(found.get(PAGE, b""))
+        for path in sorted(manifest.referred | signatures | page):
             fetch(path)
     return found
 

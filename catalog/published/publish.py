@@ -10,11 +10,12 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import os
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING
 
+from rkfetch.catalog.browsing.site import FOLDER, PAGE, About, files_of, site
 from rkfetch.registry.durable import disk_errors, make_directory, write_durably
 from rkfetch.registry.errors import IntegrityError, UsageError
 
@@ -31,7 +32,6 @@ from .form import (
     unpack,
     write_manifest,
 )
-from .page import page
 from .reading import FormError, moment
 from .rows import bucket_of, gone_line, read_row
 from .selection import Rows
@@ -46,7 +46,6 @@ if TYPE_CHECKING:
     from .form import Part
     from .signing import Signer
 
-PAGE = "index.html"
 EXPIRES_DAYS = 90
 _PART_BYTES = 1 << 20
 """Unpacked; at most 60 kB of it are sent, which a link of 1 kB/s brings within the minute that an
@@ -121,12 +120,15 @@ class _Publisher:
         self._unlisted = unlisted
         self._converted = converted
         self._content_before = b""
+        self._page_before = b""
 
     def run(self, catalog: Catalog, date: datetime, expires_days: int | None) -> Published:
         self._now = date.replace(microsecond=0)
         until = None if expires_days is None else self._now + timedelta(days=expires_days)
         self._expires = None if until is None else _time(until)
         before = self._before()
+        with suppress(FileNotFoundError):
+            self._page_before = (self._folder / PAGE).read_bytes()
         make_directory(self._folder / PARTS)
         rows = Rows(catalog, unlisted=self._unlisted, converted=self._converted)
         old = None if before is None else self._old_lines(before)
@@ -136,8 +138,9 @@ class _Publisher:
         if before is not None and changed == [] and self._is_still_good(before):
             return Published(before, False, key, *told)
         manifest = self._manifest(before, rows, changed)
-        self._write(manifest, page(manifest, key, rows.models))
-        self._clear(before)
+        page = site(self._about(manifest, key), rows.builds)
+        self._write(manifest, page)
+        self._clear(before, page)
         return Published(manifest, True, key, *told)
 
     # --- what is there ------------------------------------------------------------------------
@@ -145,7 +148,7 @@ class _Publisher:
     def _before(self) -> Manifest | None:
         path = self._folder / MANIFEST
         if not path.exists():
-            ours = {PARTS, PAGE, SIGNATURE}
+            ours = {PARTS, PAGE, FOLDER, SIGNATURE}
             names = (p.name for p in self._folder.iterdir() if not p.name.startswith("."))
             stranger = min((name for name in names if name not in ours), default=None)
             if stranger is not None:
@@ -234,7 +237,18 @@ class _Publisher:
             write_durably(path, packed)
         return part
 
-    def _write(self, manifest: Manifest, html: str) -> None:
+    def _about(self, manifest: Manifest, key: str | None) -> About:
+        terms = "--allow-unsigned" if key is None else f"--key {key}"
+        files = [(MANIFEST, "names the parts: gzipped JSON, one object a line")]
+        return About(
+            name=manifest.name,
+            date=manifest.date,
+            take=f"rkfetch catalog update --from ADDRESS {terms}",
+            key=key,
+            files=files if key is None else [*files, (SIGNATURE, "the signature of that")],
+        )
+
+    def _write(self, manifest: Manifest, page: Mapping[str, bytes]) -> None:
         content = write_manifest(manifest)
         signature = self._signature(content, manifest.serial)
         plain = self._folder / SIGNATURE
@@ -245,21 +259,29 @@ class _Publisher:
             write_durably(plain, signature)
         else:
             plain.unlink(missing_ok=True)
-        write_durably(self._folder / PAGE, html.encode())
+        make_directory(self._folder / FOLDER)
+        for name, content in page.items():  # the page itself is the last of them
+            path = self._folder / name
+            if not path.exists() or path.read_bytes() != content:
+                write_durably(path, content)
 
     def _signature(self, content: bytes, serial: int) -> bytes | None:
         if self._signer is None:
             return None
         return self._signer.sign(content, f"rkfetch catalog, serial {serial}")
 
-    def _clear(self, before: Manifest | None) -> None:
-        """Remove what neither this manifest nor the one before it names, and torn leftovers."""
+    def _clear(self, before: Manifest | None, page: Mapping[str, bytes]) -> None:
+        """Remove what neither this state nor the one before it names, and torn leftovers."""
         content = (self._folder / MANIFEST).read_bytes()
         kept = read_manifest(content).referred | {_signature_of(content)}
         if before is not None:
             kept |= before.referred | {_signature_of(self._content_before)}
         for path in (self._folder / PARTS).iterdir():
             if f"{PARTS}/{path.name}" not in kept:
+                path.unlink()
+        named = page.keys() | files_of(self._page_before)
+        for path in (self._folder / FOLDER).iterdir():
+            if f"{FOLDER}/{path.name}" not in named:
                 path.unlink()
         for path in self._folder.glob(".*.tmp"):
             path.unlink()

@@ -7,10 +7,10 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from rkfetch.catalog.browsing.tables import Build
 from rkfetch.registry.hub import resolve_url
 from rkfetch.registry.model import CONVERTED, settle
 
-from .page import Models
 from .reading import FormError
 from .rows import addition_line, artifact_line, read_row, repository_line
 
@@ -18,7 +18,10 @@ if TYPE_CHECKING:
     from collections.abc import Container
 
     from rkfetch.catalog.database import Catalog
+    from rkfetch.catalog.entries import Repository
     from rkfetch.registry.model import Artifact, Evidence
+
+    from .rows import Row
 
 PUBLIC = ("huggingface", "modelscope", "modelzoo", "github", "other")
 """Sources whose rows are everybody's: what lies on somebody's disk is not."""
@@ -34,7 +37,8 @@ class Rows:
         self.lines: dict[bytes, bytes] = {}
         self.left_out: list[tuple[str, str]] = []
         """What readers would refuse, each with the reason."""
-        self.models = Models()
+        self.builds: list[Build] = []
+        """What readers get of each build, for a page."""
         self.sources: set[str] = set()
         self.updated = _updated(catalog)
         """When each source was last looked at, here or at a publisher's."""
@@ -43,8 +47,10 @@ class Rows:
             for r in catalog.all_repositories()
             if r.source in PUBLIC and not r.private
         }
-        for repository in listed.values():
-            self._add(*repository_line(repository), what=repository.repo)
+        told: dict[tuple[str, str], Repository | None] = {}
+        for place, repository in listed.items():
+            row = self._add(*repository_line(repository), what=repository.repo)
+            told[place] = row.repository if row else None
         # Not what a user once asked for with a token: only what a listing shows to everybody.
         known = catalog.published_ids()
         additions = {kept.addition.place for kept in catalog.additions()}
@@ -59,7 +65,10 @@ class Rows:
                 if place in listed or number in known or is_told:
                     public = _for_all(artifact, additions)
                     line = artifact_line(public, catalog.companions(artifact))
-                    self._add(*line, what=artifact.name)
+                    row = self._add(*line, what=artifact.name)
+                    if row is not None and row.artifact is not None:
+                        self.sources.add(row.artifact.source)
+                        self.builds.append(Build(row.artifact, told.get(place), row.companions))
                     places.add(place)
                     contents.add(artifact.sha256)
         for addition in (kept.addition for kept in catalog.additions()):
@@ -68,16 +77,15 @@ class Rows:
             if (addition.sha256 in contents) if not addition.repo else (place in places):
                 self._add(*addition_line(addition), what=addition.place)
 
-    def _add(self, key: bytes, line: bytes, *, what: str) -> None:
+    def _add(self, key: bytes, line: bytes, *, what: str) -> Row | None:
+        """Take a line in; return what readers make of it, or None if they would refuse it."""
         try:
             row = read_row(line)
         except FormError as error:
             self.left_out.append((what, str(error)))
-            return
+            return None
         self.lines[key] = line
-        if row.artifact is not None:
-            self.sources.add(row.artifact.source)
-            self.models.add(row.artifact)
+        return row
 
 
 def _is_of_a_hub_model(artifact: Artifact) -> bool:

@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from rkfetch.catalog.browsing.site import PAGE
 from rkfetch.catalog.database import Catalog
 from rkfetch.catalog.entries import Companion
 from rkfetch.catalog.published.form import MANIFEST, SIGNATURE, read_manifest
-from rkfetch.catalog.published.publish import PAGE, publish
+from rkfetch.catalog.published.publish import publish
 from rkfetch.catalog.writer import Writer
 from rkfetch.registry.errors import IntegrityError, UsageError
 from rkfetch.registry.model import Availability, Evidence, Origin, settle
