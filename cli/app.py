@@ -23,6 +23,7 @@ COMMANDS = {
     "explain": ("fetch", "explain_command", "Show every build with its verdict and reasons."),
     "convert": ("convert", "convert_command", "Make a build that nobody has published."),
     "search": ("search", "search_command", "Find builds; those that fit your board first."),
+    "browse": ("browse", "browse_command", "See all of it as a page in a web browser."),
     "show": ("catalog_show", "show_command", "Show what is known about a model, and how."),
     "inspect": ("inspect", "inspect_command", "Read what an .rkllm file says about itself."),
     "doctor": ("doctor", "doctor_command", "Show what this board is, and what is wrong."),
@@ -54,7 +55,7 @@ GROUPS = {
     }
 }
 
-PLANNED = {"export", "push", "lock", "sync", "diagnose", "browse"}
+PLANNED = {"export", "push", "lock", "sync", "diagnose"}
 """Words that will be commands, so that none of them is looked for as a model."""
 
 _OWN_OPTIONS = {"--help", "-h", "--version", "--install-completion", "--show-completion"}

@@ -119,6 +119,7 @@ const rkfetchWords = {
     fetched: "On this machine: {path}",
     "fetch-failed": "It was not fetched: {why}",
     stop: "Stop",
+    gone: "rkfetch browse has ended",
     reason: {},
   },
   zh: {
@@ -239,6 +240,7 @@ const rkfetchWords = {
     fetched: "已在本机：{path}",
     "fetch-failed": "下载失败：{why}",
     stop: "停止",
+    gone: "rkfetch browse 已结束",
     attribute: {
       toolkit: "工具包", platform: "SoC", quant: "量化", context: "上下文", npu_cores: "NPU 核心", opt_level: "优化级别",
       hybrid_ratio: "混合比例", architecture: "架构", model: "模型", params_b: "参数 (十亿)", role: "用途",
