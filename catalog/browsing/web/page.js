@@ -154,7 +154,7 @@
 
   const squeeze = (text) => text.replace(/[-_. :]/g, "");
   const quoted = (text) => (/^[\w@%+=:,./-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`);
-  const gigabytes = (bytes) => `${(bytes / 1e9).toFixed(1)} GB`;
+  const gigabytes = (bytes) => (bytes < 1e8 ? `${(bytes / 1e6).toFixed(1)} MB` : `${(bytes / 1e9).toFixed(1)} GB`);
   const memoryOf = (row) => (row.memory === null ? "" : `${row.measured ? "" : "~"}${gigabytes(row.memory)}`);
 
   // --- which builds, in which order -------------------------------------------------------------
@@ -228,7 +228,7 @@
   }
 
   function link(address, text) {
-    return /^https?:\/\//.test(address ?? "") ? make("a", { href: address, rel: "noopener noreferrer" }, text) : make("span", {}, text);
+    return /^https?:\/\/\S+$/.test(address ?? "") ? make("a", { href: address, rel: "noopener noreferrer" }, text) : make("span", {}, text);
   }
 
   const told = (text) => { by("said").textContent = text; };
@@ -369,7 +369,7 @@
         return make("tr", {},
           make("td", {}, words.attribute?.[attribute] ?? attribute), make("td", {}, value),
           make("td", {}, `${words.origin?.[origin] ?? origin}${publisher ? ` (${publisher})` : ""}`),
-          make("td", {}, link(place, place)), make("td", {}, seen), make("td", {}, say(state)));
+          make("td", { class: "place" }, link(place, place)), make("td", {}, seen), make("td", {}, say(state)));
       });
     });
     const heads = ["says-attribute", "says-value", "says-origin", "says-place", "says-seen"].map((w) => make("th", { scope: "col" }, say(w)));
@@ -450,16 +450,15 @@
       svg.append(mark);
       marks.push([mark, squeeze(model.toLowerCase())]);
     }
-    let at = width - 14;
-    for (const [name, label] of [["w8", "w8a8"], ["w4", "w4a16"]]) {
-      if (!figures.some((f) => kind(f[1]) === name)) continue;
-      svg.append(shape("text", { class: "name", x: at, y: top + 12, "text-anchor": "end" }, label));
-      const key = shape("g", { class: name });
-      key.append(MARKS[name](at - 50, top + 8));
-      svg.append(key);
-      at -= 76;
-    }
-    by("plot").replaceChildren(svg);
+    const kinds = [["w4", "w4a16"], ["w8", "w8a8"], ["other", "w4a8, fp16"]].filter(([name]) => figures.some((f) => kind(f[1]) === name));
+    const legend = make("p", { class: "legend" }, ...kinds.map(([name, label]) => {
+      const picture = shape("svg", { viewBox: "0 0 16 16", "aria-hidden": "true" });
+      const mark = shape("g", { class: name });
+      mark.append(MARKS[name](8, 8));
+      picture.append(mark);
+      return make("span", {}, picture, ` ${label}`);
+    }));
+    by("plot").replaceChildren(legend, svg);
     by("plot-table").replaceChildren(make("table", {},
       make("thead", {}, make("tr", {}, ...["plot-model", "head-quant", "head-memory", "head-speed", "source"].map((w) => make("th", { scope: "col" }, say(w))))),
       make("tbody", {}, ...figures.map(([model, quant, bytes, speed, source]) => make("tr", {},
@@ -554,7 +553,7 @@
 
   // The place of a build's button; what it shows changes while it is fetched.
   function fetchButton(row, file) {
-    if (!facts.here) return null;
+    if (!facts.here || row.has("manual")) return null;
     const place = make("span", { class: "job", "data-reference": row.reference, "data-file": file });
     showJob(place);
     return place;
