@@ -1,0 +1,482 @@
+"""The page in a real browser: chosen, filtered, shared, copied, read by everybody, and harmless."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+
+from rkfetch.catalog.browsing.tables import Build
+from rkfetch.catalog.entries import Companion, Repository
+from rkfetch.catalog.measured import measured_memory
+from rkfetch.catalog.places import together
+from rkfetch.registry.model import (
+    Artifact,
+    Availability,
+    Evidence,
+    Origin,
+    Platform,
+    Target,
+    settle,
+)
+from rkfetch.registry.resolve import NO_MODELS, resolve
+from rkfetch.registry.runtimes import RELEASES
+
+from .conftest import Visitor, write_page
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
+
+ROCK = "soc=rk3576&mem=8&rt=1.2.3&lang=en"
+
+
+def hint(page: Page) -> str:
+    return page.inner_text("#hint")
+
+
+def rows(page: Page) -> list[str]:
+    return page.locator(".builds > tbody > tr:not(.detail) .verdict strong").all_inner_texts()
+
+
+def chosen(page: Page, field: str) -> str:
+    return str(page.locator(f"#{field}").input_value())
+
+
+# --- what it says is what rkfetch says -----------------------------------------------------------
+
+STATUS = {"exact": "ok", "compatible": "ok", "risky": "risky", "unknown": "unknown"}
+
+
+@pytest.mark.parametrize("platform", Platform)
+def test_every_verdict_is_that_of_the_command(
+    visitor: Visitor, address: str, shipped: list[Build], platform: Platform
+) -> None:
+    """For every build, runtime and memory the page shows what `resolve` says."""
+    memory_gb = 4
+    for runtime in RELEASES:
+        page = visitor.opens(
+            address, f"soc={platform.value}&rt={runtime}&mem={memory_gb}&all=1&sort=name&lang=en"
+        )
+        page.wait_for_function("document.getElementById('count').textContent.includes('builds')")
+        while page.locator("#more button").count():
+            page.locator("#more button").click()
+        shown = page.evaluate(
+            "[...document.querySelectorAll('.builds > tbody > tr')].map(r => ["
+            "r.querySelector('td.file').firstChild.textContent,"
+            "r.querySelector('td.file small').textContent,"
+            "r.querySelector('.verdict strong').textContent.slice(2)])"
+        )
+        target = Target(platform=platform, runtime=runtime, memory_bytes=memory_gb * 10**9)
+        told = {
+            (c.artifact.repo, c.artifact.path): _words(c)
+            for c in _judged(shipped, target)
+            if c.artifact.platform is platform
+        }
+        assert {(repo, path): status for repo, path, status in shown} == told
+
+
+def _judged(shipped: list[Build], target: Target) -> list[Any]:
+    artifacts = together(
+        b.artifact
+        for b in shipped
+        if b.artifact.availability in {Availability.LISTED, Availability.MANUAL}
+    )
+    resolution = resolve(
+        [a for a in artifacts if a.path and a.role not in NO_MODELS],
+        target,
+        measured=measured_memory,
+    )
+    return [*resolution.ranked, *resolution.refused]
+
+
+def _words(candidate: Any) -> str:
+    level, fit = candidate.verdict.level.value, candidate.fit.value
+    if level == "incompatible":
+        return "does not run"
+    if fit == "too-large":
+        return "too large"
+    if level in {"risky", "unknown"}:
+        return {"risky": "risky", "unknown": "not known"}[level]
+    return "runs, memory is tight" if fit == "tight" else "runs"
+
+
+# --- choosing ------------------------------------------------------------------------------------
+
+
+def test_only_what_fits_the_board_is_shown_at_first(visitor: Visitor, address: str) -> None:
+    page = visitor.opens(address, "soc=rk3576&mem=4&rt=1.2.3&q=qwen3-4b&lang=en")
+    assert visitor.sees()[0] == "Qwen3-4B"
+    assert "w8a8" not in page.inner_text(".model:first-child .builds tbody")
+    assert "do not fit are not shown" in hint(page)
+    page.check("#all")
+    too_large = page.locator(".model:first-child tr.no").first
+    assert "too large" in too_large.inner_text()
+    assert "it needs 5.2 GB of memory (measured)" in too_large.inner_text()
+    page.select_option("#memory", "16")
+    assert "too large" not in page.inner_text(".model:first-child")
+
+
+def test_a_runtime_that_refuses_a_file_says_why_and_where_that_is_known(
+    visitor: Visitor, address: str
+) -> None:
+    page = visitor.opens(address, "soc=rk3576&rt=1.1.4&q=qwen2.5-1.5b&all=1&lang=en")
+    verdict = page.locator(".model:first-child .verdict").first
+    assert "newer than runtime 1.1.4: the runtime refuses it" in verdict.inner_text()
+    assert "newer than runtime 1.1.4" in (verdict.locator("strong").get_attribute("title") or "")
+    page.locator(".model:first-child button[aria-expanded]").first.click()
+    source = page.locator(".detail ul a", has_text="source").first
+    assert (source.get_attribute("href") or "").startswith("https://github.com/airockchip/rknn-llm")
+
+
+def test_searching_filters_as_one_types(visitor: Visitor, address: str) -> None:
+    page = visitor.opens(address, ROCK)
+    page.locator("#search").press_sequentially("qwen25 3b w4")
+    assert visitor.sees() == ["Qwen2.5-3B-Instruct"]
+    assert len(rows(page)) == 1
+    page.fill("#search", "zzzz")
+    assert (visitor.sees(), page.inner_text("#count")) == ([], "No build matches")
+    page.fill("#search", "")
+    assert len(visitor.sees()) > 10
+
+
+def test_a_board_has_its_own_memory_sizes(visitor: Visitor, address: str) -> None:
+    page = visitor.opens(address, ROCK)
+    page.select_option("#board", "rk3576/Seeed reComputer RK3576 DevKit")
+    assert chosen(page, "memory") == "8"
+    page.select_option("#board", "rk3588/Radxa ROCK 5B")
+    page.wait_for_function("document.querySelector('#plot-title').textContent.includes('RK3588')")
+    assert "rk3588" in page.url
+
+
+def test_orders(visitor: Visitor, address: str) -> None:
+    page = visitor.opens(address, f"{ROCK}&sort=small")
+    memory = page.locator(".model header p").all_inner_texts()
+    needs = [float(t.rpartition(", ")[2].split()[0].strip("~")) for t in memory if "GB" in t]
+    assert needs == sorted(needs)
+    page.select_option("#sort", "name")
+    names = [name.lower() for name in visitor.sees()]
+    assert names[0].startswith(("chatglm", "deepseek"))
+
+
+# --- sharing -------------------------------------------------------------------------------------
+
+
+def test_a_link_shows_others_the_same(visitor: Visitor, address: str) -> None:
+    page = visitor.opens(address)
+    page.select_option("#runtime", "1.2.1")
+    page.select_option("#memory", "4")
+    page.select_option("#quant", "w8a8")
+    page.select_option("#context", "4096")
+    page.select_option("#sort", "small")
+    page.fill("#search", "qwen")
+    page.check("#all")
+    page.click("#language")
+    page.click("#theme")
+    before, link = page.inner_text("#results"), page.url
+    other = visitor.opens(link)
+    assert other.inner_text("#results") == before
+    assert other.evaluate("document.documentElement.dataset.theme") == "light"
+    assert other.evaluate("document.documentElement.lang") == "zh-CN"
+
+
+@pytest.mark.parametrize(
+    "state", ["soc=z80&mem=-3&rt=9.9&sort=%00&theme=x&lang=tlh", "%%%", "a" * 9000]
+)
+def test_a_link_that_makes_no_sense_shows_the_page(
+    visitor: Visitor, address: str, state: str
+) -> None:
+    visitor.opens(address, state)
+    assert len(visitor.sees()) > 5
+
+
+# --- copying -------------------------------------------------------------------------------------
+
+
+def clipboard(page: Page) -> str:
+    return str(page.evaluate("navigator.clipboard.readText()"))
+
+
+def test_the_command_is_copied(visitor: Visitor, address: str) -> None:
+    page = visitor.opens(address, f"{ROCK}&q=qwen2.5-1.5b+w4a16")
+    page.locator("button", has_text="Copy command").first.click()
+    page.wait_for_function("document.getElementById('said').textContent.startsWith('Copied')")
+    assert clipboard(page) == (
+        "rkfetch hf:HanzoHuang/Qwen2.5-1.5B-Instruct-RKLLM/RK3576/"
+        "Qwen2.5-1.5B-Instruct_RK3576_w4a16.rkllm --platform rk3576 --runtime 1.2.3"
+    )
+
+
+def test_a_script_for_all_that_was_chosen(visitor: Visitor, address: str) -> None:
+    page = visitor.opens(address, ROCK)
+    for model in ("qwen2.5-1.5b w4a16", "qwen3-1.7b w8a8"):
+        page.fill("#search", model)
+        page.locator(".pick input").first.check()
+    assert page.inner_text("#picked-count") == "2 chosen"
+    page.click("#show-script")
+    page.click("#copy-script")
+    page.wait_for_function("document.getElementById('said').textContent.startsWith('Copied')")
+    lines = clipboard(page).splitlines()
+    assert lines[0] == "#!/bin/sh"
+    assert "set -eu" in lines
+    commands = [line for line in lines if line.startswith("rkfetch ")]
+    assert [c.split()[1].rpartition("/")[2] for c in commands] == [
+        "Qwen2.5-1.5B-Instruct_RK3576_w4a16.rkllm",
+        "Qwen3-1.7B_RK3576_w8a8.rkllm",
+    ]
+    page.keyboard.press("Escape")
+    page.click("#clear-picked")
+    assert page.locator("#picked").is_hidden()
+    assert page.locator(".pick input:checked").count() == 0
+
+
+# --- evidence ------------------------------------------------------------------------------------
+
+
+def test_every_attribute_has_its_evidence(visitor: Visitor, address: str) -> None:
+    page = visitor.opens(address, f"{ROCK}&q=qwen2.5-1.5b+w4a16")
+    button = page.locator("button[aria-expanded]").first
+    button.click()
+    detail = page.locator(".detail")
+    detail.locator("table").wait_for()
+    text = detail.inner_text()
+    for word in ("toolkit", "1.2.3", "curated", "rk3576", "w4a16", "file-name", "SHA-256"):
+        assert word in text
+    assert detail.locator("td a[href^='https://github.com/']").count() > 0
+    button.click()
+    assert page.locator(".detail").count() == 0
+
+
+def told_twice(*, path: str = "a-rk3576.rkllm", repo: str = "Ann/A", **said: str) -> Build:
+    evidence = [
+        Evidence(attribute=name, value=value, origin=origin, place="https://example.org/x")
+        for name, values in said.items()
+        for value, origin in zip(values.split(), (Origin.CURATED, Origin.CURATED), strict=False)
+    ]
+    known = {"platform": "rk3576", "model": "Qwen3-4B"}
+    evidence += [
+        Evidence(attribute=name, value=value, origin=Origin.HEADER, place="header")
+        for name, value in known.items()
+        if name not in said
+    ]
+    artifact = Artifact(
+        source="huggingface", repo=repo, path=path, attributes=settle(evidence), size_bytes=10**9
+    )
+    return Build(artifact, Repository(source="huggingface", repo=repo, license="mit"), ())
+
+
+def test_sources_that_disagree_are_shown_both(visitor: Visitor, tmp_path: Path) -> None:
+    page = visitor.opens(write_page(tmp_path, [told_twice(toolkit="1.2.0 1.2.3")]), "lang=en&all=1")
+    assert "1.2.3 / 1.2.0" in page.inner_text(
+        ".builds tbody"
+    ) or "1.2.0 / 1.2.3" in page.inner_text(".builds tbody")
+    assert "sources disagree" in page.inner_text(".builds tbody")
+    page.locator("button[aria-expanded]").click()
+    assert page.locator(".detail td", has_text="disputed").count() == 2
+
+
+def test_what_belongs_to_a_build_is_named(visitor: Visitor, tmp_path: Path) -> None:
+    build = told_twice()._replace(
+        companions=[Companion(role="vision", repo="Ann/A", path="v.rknn", size_bytes=7 * 10**8)]
+    )
+    page = visitor.opens(write_page(tmp_path, [build]), "lang=en&all=1")
+    assert page.locator(".mark.vision").inner_text() == "vision"
+    page.locator("button[aria-expanded]").click()
+    assert "vision: v.rknn, 0.7 GB" in page.inner_text(".detail")
+
+
+# --- hostile names -------------------------------------------------------------------------------
+
+HOSTILE = (
+    "<img src=x onerror=document.title='owned'>",
+    "</script><script>document.title='owned'</script>",
+    "javascript:document.title='owned'",
+    "a'; touch owned; '",
+    "<!--<script>",
+    "\u202egnp.mllkr",
+)
+
+
+def test_names_are_never_more_than_text(visitor: Visitor, tmp_path: Path) -> None:
+    builds = [
+        told_twice(path=f"{name}.rkllm", repo=f"{name}/x", model=name.replace(" ", "_"))
+        for name in HOSTILE
+    ]
+    page = visitor.opens(write_page(tmp_path, builds, name=HOSTILE[1]), "lang=en&all=1")
+    for button in page.locator("button[aria-expanded]").all():
+        button.click()
+    assert page.locator("#results img, #results script").count() == 0
+    assert page.title() == HOSTILE[1]
+    addresses = page.locator("#results a").evaluate_all("links => links.map(a => a.href)")
+    assert all(a.startswith("https://") for a in addresses)
+    page.locator(".pick input").first.check()
+    commands = page.locator(".detail dd code").all_inner_texts()
+    assert any("'hf:a'\\''; touch owned; '\\''" in c for c in commands)
+
+
+# --- everybody -----------------------------------------------------------------------------------
+
+_PICTURES = os.environ.get("RKFETCH_TEST_PICTURES")
+
+
+def picture(page: Page, name: str) -> None:
+    """Keep what is seen, if somebody wants to look at it."""
+    if _PICTURES:
+        page.screenshot(path=str(Path(_PICTURES) / f"{name}.png"))
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+@pytest.mark.parametrize("width", [360, 768, 1200])
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_at_every_width_in_both_languages_and_colours(
+    visitor: Visitor, address: str, width: int, language: str, theme: str
+) -> None:
+    """Nothing is wider than the screen, and axe finds nothing that keeps anybody out."""
+    visitor.page.set_viewport_size({"width": width, "height": 1000})
+    state = f"soc=rk3576&mem=8&rt=1.2.3&lang={language}&theme={theme}"
+    page = visitor.opens(address, state)
+    picture(page, f"page-{width}-{language}-{theme}")
+    page.check("#all")
+    page.locator("button[aria-expanded]").first.click()
+    page.locator(".detail table").wait_for()
+    page.locator("#plot-part summary").click()
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    found = Axe().run(page, options={"runOnly": ["wcag2a", "wcag2aa", "wcag21aa", "best-practice"]})
+    assert found.violations_count == 0, found.generate_report()
+    page.locator(".pick input").first.check()
+    page.click("#show-script")
+    found = Axe().run(page, context="#script")
+    assert found.violations_count == 0, found.generate_report()
+
+
+def test_the_colours_are_those_that_the_system_wants(visitor: Visitor, address: str) -> None:
+    def back() -> str:
+        return str(visitor.page.evaluate("getComputedStyle(document.body).backgroundColor"))
+
+    visitor.page.emulate_media(color_scheme="dark")
+    page = visitor.opens(address, "lang=en")
+    assert back() == "rgb(17, 20, 24)"
+    visitor.page.emulate_media(color_scheme="light")
+    assert back() == "rgb(255, 255, 255)"
+    page.click("#theme")
+    page.click("#theme")
+    assert (page.inner_text("#theme"), back()) == ("Colours: dark", "rgb(17, 20, 24)")
+    assert "theme=dark" in page.url
+
+
+@pytest.mark.parametrize(
+    ("locale", "word"), [("zh-CN", "内存"), ("en-US", "Memory"), ("de", "Memory")]
+)
+def test_it_speaks_the_browsers_language(
+    browser: Any, address: str, locale: str, word: str
+) -> None:
+    context = browser.new_context(locale=locale)
+    page = Visitor(context).opens(address)
+    assert word in page.inner_text("#choose")
+    context.close()
+
+
+def test_all_words_are_in_both_languages(visitor: Visitor, address: str) -> None:
+    page = visitor.opens(address)
+    english, chinese = page.evaluate("[Object.keys(rkfetchWords.en), Object.keys(rkfetchWords.zh)]")
+    assert set(english) <= set(chinese)
+    from rkfetch.registry.compat import PAIR_RULES
+
+    told = page.evaluate("Object.keys(rkfetchWords.zh.reason)")
+    assert {rule.rule for rule in PAIR_RULES} <= set(told)
+
+
+def test_without_a_mouse(visitor: Visitor, address: str) -> None:
+    page = visitor.opens(address, ROCK)
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.className") == "skip"
+    page.keyboard.press("Enter")
+    assert page.evaluate("document.activeElement.id") == "results"
+    mark = page.locator("#plot .dot").first
+    mark.focus()
+    page.keyboard.press("Enter")
+    assert chosen(page, "search") != ""
+    assert page.locator("#plot .dot.faded").count() > 0
+    button = page.locator("button[aria-expanded]").first
+    button.focus()
+    page.keyboard.press("Enter")
+    page.locator(".detail table").wait_for()
+
+
+def test_what_was_measured_is_drawn_and_told(visitor: Visitor, address: str) -> None:
+    page = visitor.opens(address, ROCK)
+    marks = page.locator("#plot .dot").evaluate_all("m => m.map(x => x.getAttribute('aria-label'))")
+    assert "Qwen3-0.6B, w4a16: 24.9 tokens/s, 0.5 GB" in marks
+    page.locator("#plot-part summary").click()
+    assert page.locator("#plot-table tbody tr").count() == len(marks)
+
+
+def test_without_scripts_it_lists_the_models(browser: Any, address: str) -> None:
+    context = browser.new_context(java_script_enabled=False)
+    page = context.new_page()
+    page.goto(address)
+    assert "Qwen2.5-1.5B-Instruct" in page.inner_text("noscript")
+    context.close()
+
+
+# --- no network, and not much of it --------------------------------------------------------------
+
+
+def test_it_asks_for_nothing_but_its_own_files(visitor: Visitor, address: str) -> None:
+    folder = address.removesuffix("index.html")
+    page = visitor.opens(address, ROCK)
+    page.locator("button[aria-expanded]").first.click()
+    page.locator(".detail table").wait_for()
+    assert visitor.asked
+    assert all(a.startswith((folder, "about:", "data:", "blob:")) for a in visitor.asked)
+
+
+def test_a_file_that_is_missing_is_said(
+    visitor: Visitor, shipped: list[Build], tmp_path: Path
+) -> None:
+    address = write_page(tmp_path, shipped)
+    for path in (tmp_path / "page").glob("*.js"):
+        if path.read_bytes().startswith(b"rkfetchTable"):
+            path.unlink()
+    page = visitor.page
+    page.goto(f"{address}#lang=en")
+    page.wait_for_function(
+        "document.getElementById('count').textContent.includes('cannot be read')"
+    )
+    visitor.complaints.clear()
+
+
+def many(count: int) -> list[Build]:
+    """As many builds, of some hundred models, by half as many people."""
+    quants, toolkits = ("w4a16", "w8a8", "w4a16_g128"), ("1.1.4", "1.2.1", "1.2.3", "1.3.0")
+    return [
+        told_twice(
+            path=f"Model-{n % 400}-{n}.rkllm",
+            repo=f"Owner{n % 97}/Model-{n % 400}",
+            model=f"Model-{n % 400}",
+            platform=("rk3576", "rk3588")[n % 2],
+            quant=quants[n % 3],
+            toolkit=toolkits[n % 4],
+            context=str(4096 << n % 3),
+        )
+        for n in range(count)
+    ]
+
+
+def test_ten_thousand_builds_are_no_burden(visitor: Visitor, tmp_path: Path) -> None:
+    address = write_page(tmp_path, many(10_000))
+    page = visitor.opens(address, "soc=rk3576&mem=8&rt=1.2.3&lang=en&all=1")
+    first = [
+        Path(a.removeprefix("file://").partition("#")[0]) for a in visitor.asked if "file:" in a
+    ]
+    assert sum(path.stat().st_size for path in first) < 400_000
+    assert "5000 builds" in page.inner_text("#count")
+    # Only what is looked at is drawn.
+    assert len(visitor.sees()) < 100
+    page.fill("#search", "owner7/ model-104")
+    assert page.locator(".model h3").first.inner_text() == "Model-104"
+    page.fill("#search", "")
+    page.keyboard.press("End")
+    page.wait_for_function("document.querySelectorAll('.model').length > 40")
