@@ -60,7 +60,6 @@ def test_every_verdict_is_that_of_the_command(
         page = visitor.opens(
             address, f"soc={platform.value}&rt={runtime}&mem={memory_gb}&all=1&sort=name&lang=en"
         )
-        page.wait_for_function("document.getElementById('count').textContent.includes('builds')")
         while page.locator("#more button").count():
             page.locator("#more button").click()
         shown = page.evaluate(
@@ -123,10 +122,11 @@ def test_a_runtime_that_refuses_a_file_says_why_and_where_that_is_known(
     visitor: Visitor, address: str
 ) -> None:
     page = visitor.opens(address, "soc=rk3576&rt=1.1.4&q=qwen2.5-1.5b&all=1&lang=en")
-    verdict = page.locator(".model:first-child .verdict").first
+    refused = page.locator("tr.no", has_text="1.2.3").first
+    verdict = refused.locator(".verdict")
     assert "newer than runtime 1.1.4: the runtime refuses it" in verdict.inner_text()
     assert "newer than runtime 1.1.4" in (verdict.locator("strong").get_attribute("title") or "")
-    page.locator(".model:first-child button[aria-expanded]").first.click()
+    refused.locator("button[aria-expanded]").click()
     source = page.locator(".detail ul a", has_text="source").first
     assert (source.get_attribute("href") or "").startswith("https://github.com/airockchip/rknn-llm")
 
@@ -153,8 +153,11 @@ def test_a_board_has_its_own_memory_sizes(visitor: Visitor, address: str) -> Non
 
 def test_orders(visitor: Visitor, address: str) -> None:
     page = visitor.opens(address, f"{ROCK}&sort=small")
-    memory = page.locator(".model header p").all_inner_texts()
-    needs = [float(t.rpartition(", ")[2].split()[0].strip("~")) for t in memory if "GB" in t]
+    needs = page.evaluate(
+        "[...document.querySelectorAll('.model')].map(m => Math.min(...[...m.querySelectorAll("
+        "'tbody td:nth-child(6)')].map(t => parseFloat(t.textContent.replace('~', '')) || 1e9)))"
+    )
+    assert len(needs) > 10
     assert needs == sorted(needs)
     page.select_option("#sort", "name")
     names = [name.lower() for name in visitor.sees()]
@@ -274,7 +277,7 @@ def test_sources_that_disagree_are_shown_both(visitor: Visitor, tmp_path: Path) 
     ) or "1.2.0 / 1.2.3" in page.inner_text(".builds tbody")
     assert "sources disagree" in page.inner_text(".builds tbody")
     page.locator("button[aria-expanded]").click()
-    assert page.locator(".detail td", has_text="disputed").count() == 2
+    assert page.locator(".detail table td", has_text="disputed").count() == 2
 
 
 def test_what_belongs_to_a_build_is_named(visitor: Visitor, tmp_path: Path) -> None:
@@ -327,6 +330,13 @@ def picture(page: Page, name: str) -> None:
         page.screenshot(path=str(Path(_PICTURES) / f"{name}.png"))
 
 
+def require_everybody_can_use(page: Page) -> None:
+    """Let axe look for what keeps people out; it may read no file besides the page."""
+    rules = ["wcag2a", "wcag2aa", "wcag21aa", "best-practice"]
+    found = Axe().run(page, options={"runOnly": rules, "preload": False})
+    assert found.violations_count == 0, found.generate_report()
+
+
 @pytest.mark.parametrize("language", ["en", "zh"])
 @pytest.mark.parametrize("width", [360, 768, 1200])
 @pytest.mark.parametrize("theme", ["light", "dark"])
@@ -343,12 +353,10 @@ def test_at_every_width_in_both_languages_and_colours(
     page.locator(".detail table").wait_for()
     page.locator("#plot-part summary").click()
     assert page.evaluate("document.documentElement.scrollWidth") <= width
-    found = Axe().run(page, options={"runOnly": ["wcag2a", "wcag2aa", "wcag21aa", "best-practice"]})
-    assert found.violations_count == 0, found.generate_report()
+    require_everybody_can_use(page)
     page.locator(".pick input").first.check()
     page.click("#show-script")
-    found = Axe().run(page, context="#script")
-    assert found.violations_count == 0, found.generate_report()
+    require_everybody_can_use(page)
 
 
 def test_the_colours_are_those_that_the_system_wants(visitor: Visitor, address: str) -> None:
@@ -478,5 +486,5 @@ def test_ten_thousand_builds_are_no_burden(visitor: Visitor, tmp_path: Path) -> 
     page.fill("#search", "owner7/ model-104")
     assert page.locator(".model h3").first.inner_text() == "Model-104"
     page.fill("#search", "")
-    page.keyboard.press("End")
+    page.evaluate("scrollTo(0, document.body.scrollHeight)")
     page.wait_for_function("document.querySelectorAll('.model').length > 40")
