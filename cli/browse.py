@@ -122,7 +122,7 @@ def _here(target: Target, builds: Sequence[Build]) -> Mapping[str, Any]:
     return {
         "platform": target.platform.value,
         "runtime": str(target.runtime) if target.runtime else None,
-        "memory": f"{memory / 1e9:.1f}" if memory else None,
+        "memory": f"{memory / 2**30:.1f}" if memory else None,
         "installed": [reference_of(b) for b in builds if b.artifact.sha256 in digests],
     }
 

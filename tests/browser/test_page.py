@@ -68,7 +68,7 @@ def test_every_verdict_is_that_of_the_command(
             "r.querySelector('td.file small').textContent,"
             "r.querySelector('.verdict strong').textContent.slice(2)])"
         )
-        target = Target(platform=platform, runtime=runtime, memory_bytes=memory_gb * 10**9)
+        target = Target(platform=platform, runtime=runtime, memory_bytes=memory_gb << 30)
         told = {
             (c.artifact.repo, c.artifact.path): _words(c)
             for c in _judged(shipped, target)

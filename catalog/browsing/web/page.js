@@ -51,7 +51,7 @@
       if (state.soc === here) Object.assign(state, { mem: facts.here.memory ?? "", rt: facts.here.runtime ?? "" });
     }
     if (!facts.runtimes.includes(state.rt)) state.rt = "";
-    if (!(Number(state.mem) > 0)) state.mem = "";
+    state.mem = Number(state.mem) > 0 ? String(Number(state.mem)) : "";
     if (!SORTS.includes(state.sort)) state.sort = "best";
   }
 
@@ -130,8 +130,8 @@
       const [level, reasons] = this.table.verdicts[this.table.profiles[this.get("f")][at]];
       return { level, reasons: reasons.map((n) => this.table.reasons[n]) };
     }
-    get tooLarge() { return Boolean(state.mem) && this.memory !== null && this.memory + facts.memory.system > state.mem * 1e9; }
-    get isTight() { return Boolean(state.mem) && this.memory !== null && this.memory + facts.memory.comfort > state.mem * 1e9; }
+    get tooLarge() { return Boolean(state.mem) && this.memory !== null && this.memory + facts.memory.system > room(); }
+    get isTight() { return Boolean(state.mem) && this.memory !== null && this.memory + facts.memory.comfort > room(); }
     get status() { return statuses[this.number]; }
     judge() {
       const { level } = this.verdict;
@@ -152,6 +152,7 @@
     }
   }
 
+  const room = () => state.mem * 2 ** 30; // boards are sold by binary gigabytes
   const squeeze = (text) => text.replace(/[-_. :]/g, "");
   const quoted = (text) => (/^[\w@%+=:,./-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`);
   const gigabytes = (bytes) => (bytes < 1e8 ? `${(bytes / 1e6).toFixed(1)} MB` : `${(bytes / 1e9).toFixed(1)} GB`);
@@ -429,9 +430,9 @@
     }
     svg.append(shape("text", { x: (width + left) / 2, y: height - 8, "text-anchor": "middle" }, say("plot-x")));
     svg.append(shape("text", { x: 14, y: (height - bottom) / 2, "text-anchor": "middle", transform: `rotate(-90 14 ${(height - bottom) / 2})` }, say("plot-y")));
-    const room = state.mem - facts.memory.system / 1e9;
-    if (state.mem && room < most * 1.05) {
-      svg.append(shape("line", { class: "limit", x1: x(room), x2: x(room), y1: top, y2: height - bottom }), shape("text", { x: x(room) - 5, y: top + 12, "text-anchor": "end" }, `${say("plot-limit")} (${state.mem} GB)`));
+    const limit = (room() - facts.memory.system) / 1e9;
+    if (state.mem && limit < most * 1.05) {
+      svg.append(shape("line", { class: "limit", x1: x(limit), x2: x(limit), y1: top, y2: height - bottom }), shape("text", { x: x(limit) - 5, y: top + 12, "text-anchor": "end" }, `${say("plot-limit")} (${state.mem} GB)`));
     }
     const models = new Map();
     for (const figure of figures) models.set(figure[0], [...(models.get(figure[0]) ?? []), figure]);
