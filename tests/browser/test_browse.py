@@ -84,6 +84,7 @@ def test_a_build_is_fetched_from_the_page(visitor: Visitor, world: World) -> Non
         assert str(model) in page.inner_text(".job")
         page.goto("about:blank")
         assert here.end()[0] == 0
+    visitor.asked.clear()
     with browsing(world) as here:
         page = visitor.opens(here.address, "lang=en")
         assert page.locator(".mark", has_text="installed").count() == 1
