@@ -108,8 +108,10 @@ def test_a_missing_runtime_comes_with_its_commands() -> None:
     release = "https://github.com/airockchip/rknn-llm/raw/release-v1.2.3"
     assert finding.todo[:3] == (
         f"curl -LO {release}/rkllm-runtime/Linux/librkllm_api/aarch64/librkllmrt.so",
-        "(printf 'blob %s\\0' $(stat -c %s librkllmrt.so); cat librkllmrt.so) | sha1sum"
-        "   # must print 0084abc34ab43359cfa9fd5d4c92ece34127dbd0",
+        (
+            "(printf 'blob %s\\0' $(stat -c %s librkllmrt.so); cat librkllmrt.so) | sha1sum"
+            "   # must print 0084abc34ab43359cfa9fd5d4c92ece34127dbd0"
+        ),
         "sudo install -m 644 librkllmrt.so /usr/lib/ && sudo ldconfig && rkfetch doctor",
     )
     on_32_bit = of("runtime", replace(GOOD, runtime=None, machine="arm"))
