@@ -13,7 +13,7 @@ from rkfetch.registry.model import Target
 from rkfetch.registry.rkllm_read import read_file
 
 from .answer import answer
-from .models import exactly, match, parse_reference
+from .models import exactly, known_model, match, parse_reference
 from .naming import guess, recorded_model
 
 if TYPE_CHECKING:
@@ -84,7 +84,7 @@ class _Finder:
             return self._of_file(Path(named), item, load)
         if item is not None:
             return self._of_file(item.path, item, load)
-        if given is not None and not given.endswith(".rkllm"):
+        if given is not None and (":" in given or not given.endswith(".rkllm")):
             return self._of_reference(given, load)
         return self._of_name(PurePosixPath(named).name, load)
 
@@ -117,7 +117,7 @@ class _Finder:
             facts=facts,
             installed=item is not None,
             damaged=item is not None and item.record.damaged,
-            reference=model,
+            reference=self._known(model),
             exact=_address(item) if item else None,
             model=model,
             fitting=self._fitting(model, load),
@@ -129,7 +129,7 @@ class _Finder:
         upload = next(iter(had.values())) if len(had) == 1 else None
         return Subject(
             missing=True,
-            reference=model,
+            reference=self._known(model),
             exact=exactly(upload.source, upload.name) if upload else None,
             model=model,
             fitting=self._fitting(model, load),
@@ -155,6 +155,12 @@ class _Finder:
             model=model,
             fitting=self._fitting(model, load),
         )
+
+    def _known(self, model: str | None) -> str | None:
+        """Return a model's name if it can be asked for; what a name may mean is no model yet."""
+        if model is None or not (match(model, self._models) or known_model(model)):
+            return None
+        return model
 
     def _fitting(self, model: str | None, load: Load | None) -> str | None:
         """Return the build that is taken for the board of the log; None if none is known."""
