@@ -14,7 +14,7 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from .diagnosis.symptoms import SYMPTOMS, WORTH_READING, Blame
+from .diagnosis.symptoms import SYMPTOMS, Blame, is_worth_reading
 from .errors import UsageError
 from .model import Evidence, Origin, Platform, Quant
 from .sightings import Outcome
@@ -124,8 +124,10 @@ def clean_lines(data: bytes) -> Iterator[tuple[int, str]]:
     end = b"\n" if b"\n" in data else b"\r"
     for number, whole in enumerate(data.split(end), start=1):
         for part in whole.split(b"\r"):
-            plain = _ESCAPES.sub("", _as_text(part)[:_LONGEST_LINE])
-            yield number, _UNPRINTABLE.sub("", plain).translate(_FULL_WIDTH)
+            text = _as_text(part)[:_LONGEST_LINE]
+            if not (text.isascii() and text.isprintable()):
+                text = _UNPRINTABLE.sub("", _ESCAPES.sub("", text)).translate(_FULL_WIDTH)
+            yield number, text
 
 
 def _as_text(line: bytes) -> str:
@@ -170,7 +172,7 @@ def read_log(data: bytes) -> tuple[Load, ...]:
     before = ""
     for number, line in clean_lines(data):
         # A line that was caught twice is one.
-        if WORTH_READING.search(line) and line != before:
+        if is_worth_reading(line) and line != before:
             _read_line(drafts, number, line)
             if len(drafts) > MOST_LOADS:
                 break

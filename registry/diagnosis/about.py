@@ -63,15 +63,6 @@ def about_file(case: Case) -> Iterator[Diagnosed]:
             f"{case.name} is damaged: it is not what was installed any more",
             steps=(case.fetch_again(),),
         )
-    if subject.missing and (case.hit("load-failed") or not case.load):
-        yield diagnosed(
-            case,
-            Cause.REMARK,
-            "file-missing",
-            Severity.WARNING,
-            f"there is no {case.load.path if case.load else case.name} on this machine",
-            why="it may lie on another one, or the program was started in another folder",
-        )
     if facts is not None and facts.format != "rkllm":
         yield diagnosed(
             case,

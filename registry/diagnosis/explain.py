@@ -100,6 +100,8 @@ def _findings(case: Case) -> Iterator[Diagnosed]:
     ]
     yield from of_case
     is_wrong = any(d.finding.severity is Severity.PROBLEM for d in of_case)
+    if all(d.cause in {Cause.FAILED, Cause.CRASH} for d in of_case):
+        yield from _about_missing(case)
     load = case.load
     if load is None:
         return
@@ -117,6 +119,19 @@ def _findings(case: Case) -> Iterator[Diagnosed]:
         text = f"{case.name} was loaded"
         text += f" by runtime {load.runtime}" if load.runtime else ""
         yield diagnosed(case, Cause.REMARK, "loaded", Severity.OK, text)
+
+
+def _about_missing(case: Case) -> Iterator[Diagnosed]:
+    """Say that the file is not here, where nothing else tells why it failed."""
+    if case.subject.missing and case.hits:
+        yield diagnosed(
+            case,
+            Cause.REMARK,
+            "file-missing",
+            Severity.WARNING,
+            f"there is no {case.load.path if case.load else case.name} on this machine",
+            why="it may lie on another one, or the program was started in another folder",
+        )
 
 
 # --- what the log says ---------------------------------------------------------------------------

