@@ -156,7 +156,7 @@ def _lines(log: Log, diagnosis: Diagnosis) -> Iterator[str]:
     columns = width()
     for case in diagnosis.cases[-3:]:
         if case.load is not None:
-            yield _about(case)
+            yield from wrapped(_about(case), lead="         ", columns=columns)
     if not diagnosis.recognised:
         yield f"nothing that is known is in these {log.lines} lines"
         yield "RKLLM_LOG_LEVEL=1 before the program shows more; `rkfetch doctor` looks at the board"
@@ -164,7 +164,7 @@ def _lines(log: Log, diagnosis: Diagnosis) -> Iterator[str]:
         return
     for item in diagnosis.findings:
         if item.explained_by is None:
-            yield from finding_lines(item.finding, columns, seen=[*_where(item)])
+            yield from finding_lines(item.finding, columns, seen=[*_where(item, columns)])
     for item in diagnosis.findings:
         if item.explained_by is not None:
             line = f" (line {item.hit.line})" if item.hit else ""
@@ -182,15 +182,16 @@ def _about(case: Case) -> str:
     facts += [str(load.quant) if load.quant else "", case.made_for.value if case.made_for else ""]
     facts += [f"context {case.context}" if case.context else ""]
     said = ", ".join(fact for fact in facts if fact)
-    file = safe(case.name) + (f" ({said})" if said else "")
+    file = case.name + (f" ({said})" if said else "")
     return f"line {load.line}: {runtime}{driver}{platform}: {file}"
 
 
-def _where(item: Diagnosed) -> Iterator[str]:
+def _where(item: Diagnosed, columns: int) -> Iterator[str]:
     """Say where the log tells it."""
     if item.hit is not None:
         times = f" ({item.count} times)" if item.count > 1 else ""
-        yield f"line {item.hit.line}{times}: {item.hit.quote[:160]}"
+        lead = f"line {item.hit.line}{times}: "
+        yield lead + safe(item.hit.quote, limit=max(columns - len(lead) - 10, 20))
 
 
 # --- for scripts -------------------------------------------------------------------------------

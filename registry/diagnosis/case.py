@@ -159,7 +159,15 @@ class Case:
             return (self.fetch(),)
         if self.subject.fitting is not None:
             return (self.fetch(), "or bring the runtime that suits the file:", *update)
-        return (*update, f"or get another build: {self.fetch()}")
+        return (*update, self._otherwise())
+
+    def _otherwise(self) -> str:
+        """Say how a build comes about of which none is known."""
+        subject = self.subject
+        if subject.reference is None or self.platform is None or self.runtime is None:
+            return f"or get another build: {self.fetch()}"
+        model, pair = shlex.quote(subject.reference), f"--platform {self.platform.value}"
+        return f"or make one, on a PC: rkfetch convert {model} {pair} --runtime {self.runtime}"
 
     def other_runtime(self, *, at_least: str | None = None) -> tuple[str, ...]:
         """Return the commands that bring a runtime that suits the file; none if none is known."""

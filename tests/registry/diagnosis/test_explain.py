@@ -65,7 +65,7 @@ def test_a_newer_file_explains_the_crash() -> None:
     assert "release-v1.2.1/rkllm-runtime/Linux/librkllm_api/aarch64/librkllmrt.so" in root.todo[0]
     assert "6b9439d59f2fe4bb8ef5ee2b09c102f1bf993da9" in root.todo[1]
     assert root.todo[-1] == (
-        "or get another build: rkfetch qwen2.5-1.5b --platform rk3576 --runtime 1.1.4"
+        "or make one, on a PC: rkfetch convert qwen2.5-1.5b --platform rk3576 --runtime 1.1.4"
     )
     for rule in ("assertion", "crash"):
         consequence = of(rule, told)
