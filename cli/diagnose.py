@@ -159,7 +159,7 @@ def _lines(log: Log, diagnosis: Diagnosis) -> Iterator[str]:
             yield from wrapped(_about(case), lead="         ", columns=columns)
     if not diagnosis.recognised:
         yield f"nothing that is known is in these {log.lines} lines"
-        yield "RKLLM_LOG_LEVEL=1 before the program shows more; `rkfetch doctor` looks at the board"
+        yield "RKLLM_LOG_LEVEL=2 before the program shows more; `rkfetch doctor` looks at the board"
         yield "if a model did fail: please report the log, with what `rkfetch doctor --json` prints"
         return
     for item in diagnosis.findings:

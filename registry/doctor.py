@@ -8,7 +8,7 @@ from .compat import DRIVER_ADVISED, DRIVER_CLEAN, DRIVER_W8A8
 from .distribution import update_driver, vendor_kernel
 from .finding import Finding, Severity
 from .model import Platform
-from .remedies import ADVISED, SDK, install_runtime, open_to_user
+from .remedies import ADVISED, SDK, install_runtime, open_node
 from .runtimes import disagreement
 from .surroundings import about_network, about_settings, about_store
 from .versions import Version
@@ -301,7 +301,7 @@ def _about_nodes(board: Board) -> Iterator[Finding]:
         severity=Severity.WARNING,
         text=f"you may not open {paths}",
         why="programs that you start then say `failed to open rknpu module`",
-        todo=(open_to_user(nodes[0].path),),
+        todo=open_node(nodes[0]),
         source="https://github.com/rockchip-linux/rknn-toolkit2/issues/244",
     )
 

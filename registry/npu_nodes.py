@@ -27,6 +27,8 @@ class NpuNode:
     path: str
     openable: bool
     """This user may read and write it."""
+    has_group: bool = True
+    """Its group may, and is not root's: who joins it may, too."""
 
 
 def npu_nodes(tree: Sysroot, access: Callable[[str, int], bool] = os.access) -> tuple[NpuNode, ...]:
@@ -36,4 +38,12 @@ def npu_nodes(tree: Sysroot, access: Callable[[str, int], bool] = os.access) -> 
         node = f"/dev/dri/{uevent.split('/')[4]}"
         if _DRIVER.search(tree.read(uevent).text or "") and tree.exists(node):
             paths.append(node)
-    return tuple(NpuNode(path=p, openable=access(p, os.R_OK | os.W_OK)) for p in paths)
+    return tuple(
+        NpuNode(path=p, openable=access(p, os.R_OK | os.W_OK), has_group=_has_group(tree, p))
+        for p in paths
+    )
+
+
+def _has_group(tree: Sysroot, path: str) -> bool:
+    status = tree.stat(path)
+    return status is not None and status.st_gid != 0 and status.st_mode & 0o060 == 0o060

@@ -11,6 +11,8 @@ from .versions import Version
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from .npu_nodes import NpuNode
+
 SDK = "https://github.com/airockchip/rknn-llm"
 ADVISED = Version("1.2.3")
 """Loads files of toolkits 1.1.0 to 1.2.3; on 1.3.0 their answers may never stop (#534)."""
@@ -59,6 +61,14 @@ def best_runtime(
     return min(judged)[1] if judged else None
 
 
-def open_to_user(path: str) -> str:
-    """Return the command that lets a user open a device file, for good."""
-    return f'sudo usermod -aG "$(stat -c %G {path})" "$USER"   # then log in again'
+def open_node(node: NpuNode) -> tuple[str, ...]:
+    """Return the commands that let a user open a device of the NPU, for good."""
+    join = f'sudo usermod -aG "$(stat -c %G {node.path})" "$USER"   # then log in again'
+    if node.has_group:
+        return (join,)
+    name = "renderD*" if "/dri/" in node.path else node.path.rpartition("/")[2]
+    rule = f'KERNEL=="{name}", GROUP="video", MODE="0660"'
+    return (
+        f"echo '{rule}' | sudo tee /etc/udev/rules.d/60-npu.rules && sudo udevadm trigger",
+        join,
+    )

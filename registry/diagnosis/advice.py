@@ -6,7 +6,8 @@ import shlex
 from typing import TYPE_CHECKING
 
 from rkfetch.registry.distribution import update_driver, vendor_kernel
-from rkfetch.registry.remedies import SDK, install_runtime, open_to_user
+from rkfetch.registry.npu_nodes import NpuNode
+from rkfetch.registry.remedies import SDK, install_runtime, open_node
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -61,6 +62,36 @@ def _rebuild(case: Case, _hit: Hit) -> tuple[str, ...]:
     )
 
 
+def _prompt(case: Case, hit: Hit) -> tuple[str, ...]:
+    prompt = hit.values.get("prompt")
+    limit = case.context
+    steps = ["send less, or start the program with a longer context"]
+    if limit is not None and prompt is not None and int(prompt) < limit:
+        steps = [f"start the program with a longer context: the file has {limit} tokens"]
+    if prompt is not None:
+        wanted = max(4096, 1 << int(prompt).bit_length())
+        remark = "a build with room for it"
+        steps.append(case.command(options=f"--context {wanted}", remark=remark))
+    return tuple(steps)
+
+
+def _cpus(case: Case, _hit: Hit) -> tuple[str, ...]:
+    cores = case.load.npu_cores if case.load else None
+    return (f"give it {cores or 'as many'} CPUs (enabled_cpus_num), or none: it chooses itself",)
+
+
+def _modelfile(case: Case, _hit: Hit) -> tuple[str, ...]:
+    return (case.command(options="--for rkllama", remark="puts it there, with its Modelfile"),)
+
+
+def _vision(_case: Case, _hit: Hit) -> tuple[str, ...]:
+    library = "raw/master/rknpu2/runtime/Linux/librknn_api/aarch64/librknnrt.so"
+    return (
+        f"curl -LO https://github.com/airockchip/rknn-toolkit2/{library}",
+        "sudo install -m 644 librknnrt.so /usr/lib/ && sudo ldconfig",
+    )
+
+
 def _cores(case: Case, _hit: Hit) -> tuple[str, ...]:
     count = case.board.npu_cores if case.board else None
     cores = count or (case.platform.npu_cores if case.platform else None)
@@ -110,12 +141,12 @@ def _npu(case: Case, _hit: Hit) -> tuple[str, ...]:
         return ("start the container with --device /dev/dri (or --device /dev/rknpu)",)
     closed = [n for n in board.npu_nodes or () if not n.openable]
     if closed:
-        return (open_to_user(closed[0].path),)
+        return open_node(closed[0])
     if board.driver is None and board.npu_nodes is not None and not board.npu_nodes:
         return ("sudo dmesg | grep -i rknpu", *vendor_kernel(board.distribution).todo)
     return (
         "start the program with sudo once: if that helps, it is the device's permissions",
-        open_to_user("/dev/dri/renderD129"),
+        *open_node(NpuNode(path="/dev/dri/renderD129", openable=False)),
     )
 
 
@@ -154,7 +185,7 @@ def _endless(case: Case, _hit: Hit) -> tuple[str, ...]:
 
 def _failed(case: Case, _hit: Hit) -> tuple[str, ...]:
     return (
-        "RKLLM_LOG_LEVEL=1 before the program shows more",
+        "RKLLM_LOG_LEVEL=2 before the program shows more",
         *case.inspect(),
         "rkfetch doctor   # on the board",
     )
@@ -175,6 +206,11 @@ _ADVICE: dict[str, Callable[[Case, Hit], tuple[str, ...]]] = {
     "other-soc": _other_soc,
     "quant-of-soc": _quant,
     "context": _context,
+    "prompt": _prompt,
+    "few-cpus": _cpus,
+    "modelfile": _modelfile,
+    "vision-soc": _other_soc,
+    "vision-version": _vision,
     "abi": _rebuild,
     "library-symbol": _rebuild,
     "core-mask": _cores,

@@ -41,6 +41,14 @@ _EXPLAINED = {
     Cause.FAILED: set(Cause) - {Cause.FAILED, Cause.CRASH, Cause.REMARK, Cause.ANSWERS},
     Cause.CRASH: set(Cause) - {Cause.CRASH, Cause.REMARK, Cause.ANSWERS},
 }
+_SAID_BY_OTHERS = {
+    # Of one and the same thing, what is said more exactly by another.
+    "killed": {"oom", "npu-memory"},
+    "no-memory": {"oom", "npu-memory"},
+    "newer-file": {"newer-than-runtime"},
+    # Runtimes of 1.1 say that they loaded what they could not read, and crash at the first prompt.
+    "assertion": {"old-magic", "bad-magic", "no-model", "cut-file"},
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -173,19 +181,14 @@ def _is_said_by_driver(case: Case, name: str) -> bool:
 
 
 def _worded(case: Case, hit: Hit) -> str:
-    values, text = hit.values, hit.symptom.text
-    if "asked" in values and "limit" in values:
-        return (
-            f"the program asked for a context of {values['asked']} tokens, and "
-            f"{case.name} has {values['limit']}"
-        )
-    if "size" in values:
-        return f"the NPU had no room for {int(values['size']) / 1e9:.2f} GB at once"
-    if hit.symptom.name == "newer-file" and "version" in values:
-        return f"{case.name} is newer than the runtime: it needs {values['version']} or later"
-    if hit.symptom.name == "glibc" and "version" in values:
-        return f"{text}: it wants {values['version']}"
-    return text
+    """Say what a line means, with its own figures if it has them all."""
+    symptom, told = hit.symptom, {**hit.values, "name": case.name}
+    if "size" in told:
+        told["gigabytes"] = f"{int(told['size']) / 1e9:.2f}"
+    try:
+        return symptom.exact.format(**told) if symptom.exact else symptom.text
+    except KeyError:
+        return symptom.text
 
 
 # --- order -------------------------------------------------------------------------------------
@@ -204,11 +207,9 @@ def _connected(found: list[Diagnosed]) -> list[Diagnosed]:
             and d.cause.rank < item.cause.rank
         ]
         root = min(roots, key=lambda d: d.cause.rank, default=None)
-        if root is None and item.finding.rule in {"killed", "no-memory"}:
-            root = next((d for d in wrong if d.finding.rule in {"oom", "npu-memory"}), None)
-        if root is None and item.finding.rule == "newer-file":
-            # The line says what the versions say already.
-            root = next((d for d in wrong if d.finding.rule == "newer-than-runtime"), None)
+        if root is None:
+            others = _SAID_BY_OTHERS.get(item.finding.rule, ())
+            root = next((d for d in wrong if d.finding.rule in others), None)
         linked.append(_consequence(item, root) if root else item)
     return linked
 

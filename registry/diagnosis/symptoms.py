@@ -73,6 +73,8 @@ class Symptom:
     fatal: bool = False
     """The load ended with it."""
     why: str | None = None
+    exact: str | None = None
+    """What it means with what the line tells in braces, and the file as ``{name}``."""
 
 
 def _line(
@@ -85,6 +87,7 @@ def _line(
     blame: Blame | None = None,
     fatal: bool = False,
     why: str | None = None,
+    exact: str | None = None,
 ) -> Symptom:
     return Symptom(
         name=name,
@@ -95,6 +98,7 @@ def _line(
         blame=blame,
         fatal=fatal,
         why=why,
+        exact=exact,
     )
 
 
@@ -142,6 +146,7 @@ _THE_FILE = (
         _STRINGS,
         blame=Blame.FILE,
         why="a runtime loads files of its own toolkit version and of older ones only",
+        exact="{name} is newer than the runtime: it needs {version} or later",
     ),
     _line(
         "other-soc",
@@ -151,6 +156,23 @@ _THE_FILE = (
         "https://github.com/Pelochus/ezrknn-llm/issues/5",
         blame=Blame.FILE,
         why="a file runs only on the SoC that it was built for; converting it anew is the only way",
+    ),
+    _line(
+        "vision-soc",
+        r"This rknn model is for (?P<made_for>\w{1,12}), but current platform is "
+        r"(?P<chip>\w{1,12})",
+        "the vision encoder (.rknn) was built for another SoC",
+        Cause.CHIP,
+        "https://github.com/alexw914/RK_VideoPipe/issues/17",
+        exact="the vision encoder was built for {made_for}, and this is {chip}",
+    ),
+    _line(
+        "vision-version",
+        r"Invalid RKNN model version",
+        "the vision encoder (.rknn) is newer than librknnrt.so",
+        Cause.VERSIONS,
+        "https://github.com/airockchip/rknn-toolkit2/issues/281",
+        why="librknnrt is another library than librkllmrt, with versions of its own",
     ),
     _line(
         "architecture",
@@ -221,6 +243,32 @@ _THE_CALL = (
         "https://github.com/NotPunchnox/rkllama/issues/60",
         blame=Blame.CALL,
         why="the context limit is fixed when a file is built",
+        exact="the program asked for a context of {asked} tokens, and {name} has {limit}",
+    ),
+    _line(
+        "prompt",
+        r"prompt gather than max context \(prompt: ?(?P<prompt>\d{1,9}) tokens, max context: ?"
+        r"(?P<room>\d{1,9})\)|Prompt is (?P<prompt_zh>\d{1,9}) tokens but the model context window "
+        r"is (?P<room_zh>\d{1,9})",
+        "the prompt is longer than the context",
+        Cause.CALL,
+        "https://github.com/NotPunchnox/rkllama/issues/25",
+        exact="the prompt has {prompt} tokens, and the context {room}",
+    ),
+    _line(
+        "few-cpus",
+        r"number of enabled CPUs must be greater than or equal",
+        "the program gives the runtime fewer CPUs than the file uses NPU cores",
+        Cause.CALL,
+        "https://github.com/airockchip/rknn-llm/tree/main/doc",
+        blame=Blame.CALL,
+    ),
+    _line(
+        "modelfile",
+        r"Modelfile not found in|HUGGINGFACE_PATH not defined in Modelfile",
+        "rkllama wants a Modelfile beside the model, which names the file and its tokenizer",
+        Cause.CALL,
+        "https://github.com/NotPunchnox/rkllama/issues/48",
     ),
     _line(
         "abi",
@@ -290,6 +338,7 @@ _THE_LIBRARY = (
         "the program was built on a newer system than this one",
         Cause.LIBRARY,
         f"{_ISSUES}276",
+        exact="the program was built on a newer system than this one: it wants {version}",
     ),
 )
 
@@ -329,6 +378,7 @@ _THE_BOARD = (
         Cause.MEMORY,
         f"{_ISSUES}97",
         blame=Blame.BOARD,
+        exact="the NPU had no room for {gigabytes} GB at once",
     ),
     _line(
         "oom",
@@ -439,13 +489,16 @@ SYMPTOMS = (
 )
 
 _WORDS = (
-    *("magic", "rkllm", "rknpu", "git-lfs", "platform", "architecture", "rope type", "failed to"),
-    *("ggml", "version", "32-bit", "max_context", "npu_core", "model_dtype", "n_batch"),
-    *("core mask", "open files", "打开的文件", "connect to", "file too", "elf class", "elf header"),
-    *("exec format", "格式错误", "undefined symbol", "glibc", "memory", "oom", "内存", "bad_alloc"),
-    *("matmul", "/dev/", "eos token", "[pad", "&&&&", "!!!!", "init fail", "load model"),
-    *("device properties", "segmentation", "段错误", "sigsegv", "segfault", "sigabrt", "abort"),
-    *("已放弃", "bus error", "总线错误", "killed", "已杀死", "已终止"),
+    *("magic", "rkllm", "rknpu", "git-lfs", "platform", "architecture"),
+    *("rope type", "failed to", "ggml", "version", "32-bit", "max_context"),
+    *("npu_core", "model_dtype", "n_batch", "max context", "core mask", "context window"),
+    *("cpus must", "modelfile", "open files", "打开的文件", "connect to", "file too"),
+    *("elf class", "elf header", "exec format", "格式错误", "undefined symbol", "glibc"),
+    *("memory", "oom", "内存", "bad_alloc", "matmul", "/dev/"),
+    *("eos token", "[pad", "&&&&", "!!!!", "init fail", "load model"),
+    *("device properties", "segmentation", "段错误", "sigsegv", "segfault", "sigabrt"),
+    *("abort", "已放弃", "bus error", "总线错误", "killed", "已杀死"),
+    *("已终止",),
 )
 
 

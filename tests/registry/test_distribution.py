@@ -122,3 +122,6 @@ def test_the_npu_s_devices(tmp_path: Path) -> None:
         True,
         False,
     ]
+    node = tmp_path / "dev/rknpu"
+    node.chmod(0o600)
+    assert not npu_nodes(tree, lambda path, mode: False)[0].has_group

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
 
 import boards
-from load_logs import log, started
+from load_logs import LINES, log, started
+from rkfetch.cli.main import main
 from rkfetch.registry.diagnosis.case import Subject
 from rkfetch.registry.diagnosis.explain import MOST_FINDINGS, diagnose
 from rkfetch.registry.finding import Severity
@@ -237,6 +239,9 @@ def test_an_npu_that_cannot_be_opened(tmp_path: Path) -> None:
     told = found(NO_DRIVER, board=replace(board, npu_nodes=closed))
     assert of("no-driver", told).count == 2
     assert "stat -c %G /dev/dri/renderD129" in todo("no-driver", told)
+    roots_own = (NpuNode(path="/dev/rknpu", openable=False, has_group=False),)
+    told = found(NO_DRIVER, board=replace(board, npu_nodes=roots_own))
+    assert 'KERNEL=="rknpu", GROUP="video"' in todo("no-driver", told)
     assert of("load-failed", told).explained_by == "no-driver"
     rocket = found(NO_DRIVER, board=replace(board, has_rocket=True, driver=None))
     assert "vendor's kernel" in todo("no-driver", rocket)
@@ -298,6 +303,32 @@ def test_more_cores_than_the_chip_has() -> None:
         started() + "rknn_set_core_mask: unavailable core mask found for current platform!"
     )
     assert "at most 2 NPU cores" in todo("core-mask", told)
+
+
+def test_a_prompt_that_is_too_long() -> None:
+    line = "error: prompt gather than max context (prompt: 1299 tokens, max context: 1020)\n"
+    told = found(started() + line)
+    assert of("prompt", told).finding.text == "the prompt has 1299 tokens, and the context 1020"
+    assert "the file has 4096 tokens" in todo("prompt", told)
+    longer = found(line.replace("1299", "11543"))
+    assert "rkfetch qwen2.5-1.5b --context 16384" in todo("prompt", longer)
+
+
+def test_a_vision_encoder_of_another_chip() -> None:
+    line = "E RKNN: [1] This rknn model is for RK3588, but current platform is RK3576\n"
+    told = found(line + "rknn_init fail! ret=-1\n")
+    assert roots(told) == ["vision-soc"]
+    assert told.findings[0].finding.text == (
+        "the vision encoder was built for RK3588, and this is RK3576"
+    )
+
+
+def test_a_crash_at_the_first_prompt_after_a_load_that_failed() -> None:
+    told = found(
+        started("1.1.2", toolkit=None, platform="RK3588") + "E RKNN: invalid rknn llm model magic\n"
+        "rkllm init success\nrobot: :0: GGML_ASSERT(view_src == NULL) failed\n"
+    )
+    assert of("assertion", told).explained_by == "old-magic"
 
 
 def test_a_library_that_is_not_found(tmp_path: Path) -> None:
@@ -371,3 +402,21 @@ def test_a_name_that_is_no_word_is_quoted() -> None:
     told = found(text, subject=Subject(reference="a b;c"))
     assert "rkfetch inspect '/m/$(reboot) x.rkllm'" in todo("no-model", told)
     assert "rkfetch 'a b;c'" in todo("no-model", told)
+
+
+@pytest.mark.parametrize("name", [n for n in LINES if n != "modelfile"])
+def test_every_command_that_is_advised_exists(
+    name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Each is parsed with its options; --help keeps it from running."""
+    board = a_board(tmp_path, driver="0.9.6")
+    for where, subject in ((None, Subject()), (board, QWEN)):
+        told = found(started("1.2.1") + LINES[name][0] + "\n", board=where, subject=subject)
+        steps = [step for d in told.findings for step in d.finding.todo]
+        for step in steps:
+            command = step.removeprefix("or make one, on a PC: ").partition("   #")[0]
+            if not command.startswith("rkfetch ") or "LOGFILE" in command:
+                continue
+            with pytest.raises(SystemExit) as stopped:
+                main([*shlex.split(command)[1:], "--help"])
+            assert stopped.value.code == 0, (command, capsys.readouterr().err)
