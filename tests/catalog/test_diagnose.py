@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from rkfetch.registry.runtime_log import Load
     from rkfetch.registry.target import Board
 
+pytestmark = pytest.mark.once
+
 NAME = "Qwen2.5-1.5B-Instruct_RK3576_w4a16.rkllm"
 BUILD = f"HanzoHuang/Qwen2.5-1.5B-Instruct-RKLLM/RK3576/{NAME}"
 

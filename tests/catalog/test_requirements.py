@@ -18,6 +18,8 @@ from rkfetch.registry.versions import Version
 if TYPE_CHECKING:
     from rkfetch.registry.finding import Finding
 
+pytestmark = pytest.mark.once
+
 BOARD = Board(on_board=True, platform=Platform.RK3576, model="Radxa ROCK 4D", machine="aarch64")
 
 

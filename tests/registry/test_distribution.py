@@ -21,6 +21,8 @@ from rkfetch.registry.target import detect
 if TYPE_CHECKING:
     from pathlib import Path
 
+pytestmark = pytest.mark.once
+
 DEBIAN = 'PRETTY_NAME="Debian GNU/Linux 12 (bookworm)"\nID=debian\n'
 UBUNTU = 'PRETTY_NAME="Ubuntu 24.04 LTS"\nID=ubuntu\n'
 ARMBIAN = 'PRETTY_NAME="Armbian 25.2.1 bookworm"\nID=debian\n'

@@ -17,6 +17,8 @@ from rkfetch.registry.versions import Version
 if TYPE_CHECKING:
     from pathlib import Path
 
+pytestmark = pytest.mark.once
+
 
 @pytest.mark.parametrize("release", RELEASES, ids=str)
 def test_a_release_comes_from_its_tag_and_is_checked(release: Version) -> None:

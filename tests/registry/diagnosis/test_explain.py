@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from rkfetch.registry.diagnosis.explain import Diagnosis
     from rkfetch.registry.target import Board
 
+pytestmark = pytest.mark.once
+
 QWEN = Subject(reference="qwen2.5-1.5b", model="Qwen2.5-1.5B-Instruct")
 
 

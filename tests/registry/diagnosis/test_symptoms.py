@@ -12,6 +12,8 @@ from load_logs import LINES
 from rkfetch.registry.diagnosis.symptoms import SYMPTOMS, Blame, Cause, is_worth_reading
 from rkfetch.registry.runtime_log import read_log
 
+pytestmark = pytest.mark.once
+
 PAIRS = [(name, line) for name, lines in LINES.items() for line in lines]
 
 
