@@ -14,7 +14,7 @@ from rkfetch.registry.compat import (
 from rkfetch.registry.finding import Finding, Severity
 from rkfetch.registry.remedies import SDK
 
-from .advice import driver_update
+from .advice import STOP_BY_HAND, driver_update
 from .case import Diagnosed
 from .symptoms import Cause
 
@@ -134,10 +134,14 @@ def about_pair(case: Case) -> Iterator[Diagnosed]:
         severity,
         f"{case.name} was made by toolkit {toolkit}, and the runtime is {runtime}",
         why=_without_versions(reason, toolkit, runtime),
-        steps=case.mend_versions() if verdict.level is not Level.UNKNOWN else (),
+        steps=_mend_pair(case, reason.rule) if verdict.level is not Level.UNKNOWN else (),
         source=reason.source,
         hit=hit,
     )
+
+
+def _mend_pair(case: Case, rule: str) -> tuple[str, ...]:
+    return (*case.mend_versions(), STOP_BY_HAND) if rule == "eos" else case.mend_versions()
 
 
 def _without_versions(reason: Reason, toolkit: Version, runtime: Version) -> str:

@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     from .case import Case
     from .log import Hit
 
+STOP_BY_HAND = (
+    "or let the program call rkllm_abort when the token in its callback is the model's own end"
+)
+
 
 def todo(case: Case, hit: Hit) -> tuple[str, ...]:
     """Return what to do, the likeliest first."""
@@ -179,7 +183,7 @@ def _reboot(_case: Case, _hit: Hit) -> tuple[str, ...]:
 def _endless(case: Case, _hit: Hit) -> tuple[str, ...]:
     return (
         *case.mend_versions(),
-        "or let the program call rkllm_abort when the token in its callback is the model's own end",
+        STOP_BY_HAND,
     )
 
 

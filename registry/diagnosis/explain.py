@@ -38,6 +38,7 @@ _EXPLAINED = {
     Cause.FILE: {Cause.SEEN, Cause.CHIP, Cause.LIBRARY, Cause.VERSIONS},
     Cause.CHIP: {Cause.SEEN, Cause.LIBRARY},
     Cause.VERSIONS: {Cause.LIBRARY},
+    Cause.ANSWERS: {Cause.LIBRARY, Cause.VERSIONS},
     Cause.FAILED: set(Cause) - {Cause.FAILED, Cause.CRASH, Cause.REMARK, Cause.ANSWERS},
     Cause.CRASH: set(Cause) - {Cause.CRASH, Cause.REMARK, Cause.ANSWERS},
 }

@@ -116,6 +116,10 @@ def test_answers_that_never_stop() -> None:
     assert of("eos", quiet).finding.severity is Severity.WARNING
     assert "never stop" in (of("eos", quiet).finding.why or "")
     assert "release-v1.2.2/" in todo("eos", quiet)
+    both = found(started("1.3.0", toolkit="1.2.2") + "I rkllm: EOS token[0]: 11 '<x>'\n")
+    assert roots(both) == ["eos"]
+    assert [d.explained_by for d in both.findings] == [None, "eos"]
+    assert "rkllm_abort" in both.findings[0].finding.todo[-1]
     seen = found(started("1.3.0", toolkit=None) + "I rkllm: EOS token[0]: 11 '<jupyter_start>'\n")
     assert of("eos", seen).finding.severity is Severity.PROBLEM
     assert "rkllm_abort" in todo("eos", seen)
