@@ -86,6 +86,15 @@ def _taken(answer: Answer, target: Target) -> Candidate | None:
 def about_model(answer: Answer, board: Board) -> Finding:
     """Say whether a board's runtime and driver suffice for a model, and what to do if not."""
     needed = requirement(answer)
+    name = answer.reference.text
+    unread = f"rkfetch resolve {name}   # online: it reads the headers that would tell"
+    if needed is None and answer.unread:
+        return Finding(
+            rule="model",
+            severity=Severity.WARNING,
+            text=f"whether this board runs {answer.name} is told by headers that were not read",
+            todo=(unread,),
+        )
     if needed is None:
         error = refuse(answer.name, answer.resolution, measured=measured_memory)
         return Finding(
@@ -95,7 +104,7 @@ def about_model(answer: Answer, board: Board) -> Finding:
             why="; ".join(" ".join(cause.split()) for cause in error.cause) or None,
             todo=(error.hint,) if error.hint else (),
         )
-    build, name = needed.build, answer.reference.text
+    build = needed.build
     takes = f"rkfetch {name}   # takes {build.artifact.name}"
     if needed.runtime is None and not needed.driver:
         reason = build.verdict.reasons[0].text if build.verdict.reasons else None
@@ -115,9 +124,9 @@ def about_model(answer: Answer, board: Board) -> Finding:
     return Finding(
         rule="model",
         severity=Severity.PROBLEM,
-        text=_lacking(answer, needed),
+        text=_lacking(answer, needed, board),
         why=_why(build),
-        todo=(*todo, takes),
+        todo=(*todo, takes, *([f"or perhaps as it is: {unread}"] if answer.unread else [])),
         source=next((r.source for r in build.verdict.reasons if r.source), None),
     )
 
@@ -129,10 +138,13 @@ def _why(build: Candidate) -> str | None:
     return f"the build that is taken then was {text}" if text.startswith("made by ") else text
 
 
-def _lacking(answer: Answer, needed: Requirement) -> str:
+def _lacking(answer: Answer, needed: Requirement, board: Board) -> str:
     here, parts = answer.target, []
     if needed.runtime is not None:
-        have = f"runtime {here.runtime} here" if here.runtime else "no runtime here"
+        have = f"runtime {here.runtime} here"
+        if here.runtime is None:
+            is_there = any(found.counts for found in board.runtimes)
+            have = "the runtime's version is unknown" if is_there else "no runtime here"
         least = needed.least_runtime
         if least is None:
             wants = f"builds of {answer.name} want {needed.runtime}, which is older"

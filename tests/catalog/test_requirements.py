@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -12,6 +13,7 @@ from rkfetch.catalog.requirements import about_model, requirement
 from rkfetch.registry.finding import Severity
 from rkfetch.registry.model import Artifact, Evidence, Origin, Platform, Target, settle
 from rkfetch.registry.resolve import resolve
+from rkfetch.registry.runtimes import RuntimeFound
 from rkfetch.registry.target import Board
 from rkfetch.registry.versions import Version
 
@@ -91,6 +93,12 @@ def test_no_runtime_at_all() -> None:
     assert "release-v1.2.2/" in finding.todo[0]
 
 
+def test_a_runtime_of_an_unknown_version() -> None:
+    library = RuntimeFound(path="/usr/lib/librkllmrt.so", usable=True, counts=True)
+    finding = about_model(ask(build("1.2.2"), runtime=None), replace(BOARD, runtimes=(library,)))
+    assert finding.text.startswith("the runtime's version is unknown; builds of")
+
+
 def test_a_runtime_that_is_too_new() -> None:
     finding = told(ask(build("1.2.3"), runtime="1.3.0"))
     assert "want 1.2.3, which is older" in finding.text
@@ -125,3 +133,13 @@ def test_what_no_update_mends(answer: Answer) -> None:
     assert requirement(answer) is None
     assert finding.severity is Severity.PROBLEM
     assert finding.why
+
+
+def test_headers_that_were_not_read_may_tell_more() -> None:
+    unknown = replace(build("1.2.3"), attributes=settle([]))
+    nothing = replace(ask(unknown, runtime="1.2.3"), unread="not read")
+    finding = told(nothing)
+    assert finding.severity is Severity.WARNING
+    assert finding.todo[0].startswith("rkfetch resolve qwen2.5-1.5b   # online")
+    some = replace(ask(unknown, build("1.2.3"), runtime="1.1.4"), unread="not read")
+    assert told(some).todo[-1].startswith("or perhaps as it is: rkfetch resolve qwen2.5-1.5b")
