@@ -173,6 +173,11 @@ def version_by_digest(git_blob: str, sha256: str) -> tuple[Version | None, str]:
     return None, "no version line, and the digest of no known release"
 
 
+def git_blob_of(version: Version) -> str | None:
+    """Return the Git blob SHA-1 of a release's Linux/aarch64 library; None if it is not known."""
+    return next((blob for blob, text in _GIT_BLOBS.items() if Version(text) == version), None)
+
+
 def read_runtime(tree: Sysroot, path: str) -> RuntimeFound:
     """Read what one library says about itself; a file that cannot be read says why."""
     found = RuntimeFound(path=path)

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from .distribution import detect_distribution
 from .errors import IncompatibleError, UsageError
 from .facts import (
     chip_from_compatible,
@@ -22,14 +23,17 @@ from .facts import (
     memory_from_meminfo,
 )
 from .model import Platform, Target
+from .npu_nodes import npu_nodes
 from .runtimes import SYSTEM_FOLDERS, disagreement, elf_machine, find_runtimes
 from .sysroot import Sysroot
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from .distribution import Distribution
     from .facts import Chip
     from .model import Quant
+    from .npu_nodes import NpuNode
     from .runtimes import RuntimeFound
     from .versions import Version
 
@@ -78,6 +82,9 @@ class Board:
     has_rocket: bool = False
     """Mainline's driver for the same NPU is there, which cannot serve RKLLM."""
     in_container: bool = False
+    distribution: Distribution | None = None
+    npu_nodes: tuple[NpuNode, ...] | None = None
+    """None where it is not this machine that is looked at."""
 
     def fact(self, name: str) -> Fact | None:
         """The fact of that name."""
@@ -140,6 +147,7 @@ def detect(sysroot: Path = Path("/"), environ: Mapping[str, str] = os.environ) -
     chosen = next((found for found in runtimes if found.counts), None)
     total, available, limit, memory_facts = _detect_memory(tree)
     open_files, open_facts = _detect_open_files(tree)
+    system = detect_distribution(tree)
     return Board(
         on_board=chip is not None,
         platform=chip.platform if chip else None,
@@ -156,8 +164,11 @@ def detect(sysroot: Path = Path("/"), environ: Mapping[str, str] = os.environ) -
         open_files=open_files,
         has_rocket=any(tree.exists(path) for path in _ROCKET),
         in_container=any(tree.exists(path) for path in _CONTAINER_MARKS),
+        distribution=system,
+        npu_nodes=npu_nodes(tree) if tree.is_live else None,
         facts=(
             model_fact,
+            *([_system_fact(system)] if system else []),
             chip_fact,
             cores_fact,
             _runtime_fact(runtimes, chosen),
@@ -203,6 +214,11 @@ def _detect_model(tree: Sysroot) -> tuple[str | None, Fact]:
         if text := tree.read(path, limit=256).text:
             return text, Fact(name="board", value=text, how=path)
     return None, Fact(name="board", value=None, how=f"looked in {', '.join(paths)}")
+
+
+def _system_fact(system: Distribution) -> Fact:
+    kernel = f", {system.branch} kernel" if system.branch else ""
+    return Fact(name="system", value=f"{system.name or system.kind.value}{kernel}", how=system.how)
 
 
 def _detect_cores(tree: Sysroot, chip: Chip | None) -> tuple[int | None, Fact]:

@@ -21,6 +21,7 @@ def transcript(command: list[str], env: dict[str, str]) -> str:
     """What a person sees: both streams in order, the machine's own folder as …."""
     done = subprocess.run(
         command,
+        cwd=ROOT,
         env={**os.environ, **env, "COLUMNS": "80"},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
