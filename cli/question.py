@@ -34,7 +34,11 @@ ModelArgument = Annotated[
 ]
 ForceOption = Annotated[
     bool,
-    typer.Option("--force", help="Take it even if it does not fit in the board's memory."),
+    typer.Option(
+        "--force",
+        help="Take it even if it does not fit in the board's memory; with --for, replace what "
+        "stands in its way there.",
+    ),
 ]
 
 
