@@ -34,11 +34,7 @@ ModelArgument = Annotated[
 ]
 ForceOption = Annotated[
     bool,
-    typer.Option(
-        "--force",
-        help="Take it even if it does not fit in the board's memory; with --for, replace what "
-        "stands in its way there.",
-    ),
+    typer.Option("--force", help="Take it even if it does not fit in the board's memory."),
 ]
 
 

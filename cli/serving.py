@@ -31,7 +31,8 @@ ForOption = Annotated[
         "--for",
         metavar="rkllama|orkllm|plain",
         help="Give it to a server too, in its folder of models and with the small files that it "
-        "needs; plain: print the command line of Rockchip's demo instead of the path.",
+        "needs; --force replaces what stands in its way there. plain: print the command line of "
+        "Rockchip's demo instead of the path.",
     ),
 ]
 ModelsOption = Annotated[

@@ -26,7 +26,12 @@ if TYPE_CHECKING:
 
     from rkfetch.registry.sysroot import Sysroot
 
-_UNITS = ("/etc/systemd/system", "/run/systemd/system", "/usr/lib/systemd/system")
+_UNITS = (
+    "/etc/systemd/system",
+    "/run/systemd/system",
+    "/usr/lib/systemd/system",
+    "/lib/systemd/system",
+)
 _MOST_PROCESSES = 4096
 
 

@@ -60,7 +60,9 @@ def require_room(layout: Layout, models: Path, *, force: bool = False) -> Path:
 
 def _refuse(layout: Layout, message: str) -> None:
     raise UsageError(
-        message, hint=f"--force replaces it; --name NAME keeps both, under {layout.name} and NAME"
+        message,
+        hint=f"--force removes it for this one; with --name, this one gets another name than "
+        f"{layout.name}",
     )
 
 
