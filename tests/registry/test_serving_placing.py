@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import Any, TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -16,9 +16,10 @@ from rkllm_files import rkllm_bytes
 from stored import CONTENT, add
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from rkfetch.registry.serving.served import Layout
     from rkfetch.registry.store import Installed
-    from pathlib import Path
 
 MODEL = "Qwen/Qwen2-VL-2B-Instruct"
 NAME = "qwen2-vl-2b-instruct"
