@@ -32,7 +32,8 @@ pytestmark = [
 def function(path: str, name: str) -> str:
     """Cut one function out of its code: from its name to the brace that closes it."""
     text = (Path(CHECKOUT) / "src" / path).read_text()
-    found = re.search(rf"^( *)(?:export )?(function {name}\(.*?^\1}})", text, re.DOTALL | re.MULTILINE)
+    whole = rf"^( *)(?:export )?(function {name}\(.*?^\1}})"
+    found = re.search(whole, text, re.DOTALL | re.MULTILINE)
     assert found is not None
     return found[2]
 
