@@ -344,6 +344,8 @@ def convert_instead(
         raise nothing_fits
     conversion.require_consent_to_code()
     conversion.require_link(_costs(conversion, metered, silent=silent))
+    if serve is not None:
+        serve.require_folder()
     made = conversion.carry_out(catalog, http)
     _conclude(conversion, question, made, Done(), output=output, serve=serve, quiet=silent)
 

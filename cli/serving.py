@@ -102,6 +102,17 @@ class Serving:
         )
         require_room(self._layout(served), self.models, force=self.question.force)
 
+    def require_folder(self) -> None:
+        """Check that files can be placed in the server's folder, before anything long begins.
+
+        Raises:
+            UsageError: it cannot be made or written.
+        """
+        from rkfetch.registry.place import destination_of
+
+        if self.models is not None:
+            destination_of("model.rkllm", self.models / "model.rkllm")
+
     def deliver(
         self, item: Installed, companions: Sequence[Installed], path: Path, target: Target
     ) -> Delivered:
