@@ -387,11 +387,13 @@ def _conclude(
         from rkfetch.registry.store import Store, home
 
         path = Store(home()).place(made.installed, Path(output))
+    given = serve.deliver(made.installed, (), path, conversion.target) if serve else None
     if not quiet:
         was = "already here" if made.was_here else "converted"
         say(f"{was} and verified, {human_bytes(record.size_bytes)}")
         done.tell()
-    given = serve.deliver(made.installed, (), path, conversion.target) if serve else None
+        if given is not None:
+            given.tell()
     if not question.as_json:
         emit(given.answer if given else str(path))
         return

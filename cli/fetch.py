@@ -146,7 +146,7 @@ def fetch_command(
             return
         try:
             with closing(_progress(answer, as_json=question.as_json, quiet=quiet)) as progress:
-                got, path = _have(
+                got, path, given = _have(
                     answer,
                     question=question,
                     output=output,
@@ -163,7 +163,8 @@ def fetch_command(
     record = got.installed.record
     if not silent:
         _conclude(got.action, record.size_bytes, got.resumed_from)
-    given = serve.deliver(got.installed, got.companions, path, answer.target) if serve else None
+        if given is not None:
+            given.tell()
     if not question.as_json:
         emit(given.answer if given else str(path))
         return
@@ -229,8 +230,8 @@ def _have(
     progress: Progress,
     limits: Limits,
     costs: Costs,
-) -> tuple[Got, Path]:
-    """Have the chosen file in the store and, if that was asked for, in its place."""
+) -> tuple[Got, Path, serving.Delivered | None]:
+    """Have the chosen file in the store and, if that was asked for, in its place or a server's."""
     from pathlib import Path
 
     from rkfetch.catalog.get import get
@@ -253,9 +254,10 @@ def _have(
         limits=limits,
         costs=costs,
     )
-    if output is None:
-        return got, got.installed.path
-    return got, store.place(got.installed, Path(output))
+    path = got.installed.path if output is None else store.place(got.installed, Path(output))
+    if serve is None:
+        return got, path, None
+    return got, path, serve.deliver(got.installed, got.companions, path, answer.target)
 
 
 def _ask_about_risk(

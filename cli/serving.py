@@ -13,13 +13,14 @@ import typer
 from rkfetch.registry.errors import UsageError
 from rkfetch.registry.serving.served import Served, Server, is_name
 
-from .output import safe, say, say_wrapped
+from .output import safe, say_wrapped
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterator, Sequence
 
     from rkfetch.catalog.answer import Answer
     from rkfetch.registry.model import Target
+    from rkfetch.registry.serving.placing import Placed
     from rkfetch.registry.serving.served import Layout
     from rkfetch.registry.store import Installed
 
@@ -59,6 +60,13 @@ class Delivered:
     """For stdout."""
     path: Path
     values: dict[str, Any]
+    remarks: tuple[tuple[str, str], ...] = ()
+    """For the person: what leads a paragraph, and the paragraph."""
+
+    def tell(self) -> None:
+        """Say on stderr what a person should know, and what to type next."""
+        for lead, text in self.remarks:
+            say_wrapped(text, lead=lead)
 
     def as_json(self) -> dict[str, Any]:
         """Return what the answer has of it."""
@@ -74,7 +82,6 @@ class Serving:
     """None for plain."""
     name: str | None
     question: Question
-    quiet: bool
 
     def require_room(self, answer: Answer) -> None:
         """Check before the download that nothing will stand in the way.
@@ -100,7 +107,12 @@ class Serving:
             limit=artifact.context,
             encoder=next((safe_file_name(path) for path in encoders), None),
         )
-        require_room(self._layout(served), self.models, force=self.question.force)
+        require_room(
+            self._layout(served),
+            self.models,
+            size_bytes=artifact.size_bytes,
+            force=self.question.force,
+        )
 
     def require_folder(self) -> None:
         """Check that files can be placed in the server's folder, before anything long begins.
@@ -141,9 +153,12 @@ class Serving:
             "notes": list(layout.notes),
             "next": layout.next_step,
         }
-        if not self.quiet:
-            _tell_of(layout, placed.kept, placed.removed, modelfile=placed.modelfile)
-        return Delivered(answer=str(placed.model), path=placed.model, values=values)
+        return Delivered(
+            answer=str(placed.model),
+            path=placed.model,
+            values=values,
+            remarks=tuple(_remarks(layout, placed)),
+        )
 
     def _layout(self, served: Served) -> Layout:
         from rkfetch.registry.serving import orkllm, rkllama
@@ -157,10 +172,9 @@ class Serving:
         words = demo.command(served, str(path), str(encoder.path) if encoder else None)
         notes = demo.notes(served)
         line = shlex.join(words)
-        if not self.quiet:
-            _say_all("note: ", notes)
         values = {"for": "plain", "command": words, "command_line": line, "notes": notes}
-        return Delivered(answer=line, path=path, values=values)
+        remarks = tuple(("note: ", note) for note in notes)
+        return Delivered(answer=line, path=path, values=values, remarks=remarks)
 
 
 def serving_of(
@@ -199,7 +213,7 @@ def serving_of(
     folder = None
     if wanted is not Server.PLAIN:
         folder = _folder(wanted, models, question.sysroot, quiet=quiet)
-    return Serving(server=wanted, models=folder, name=name, question=question, quiet=quiet)
+    return Serving(server=wanted, models=folder, name=name, question=question)
 
 
 def _server(text: str) -> Server:
@@ -236,22 +250,14 @@ def _folder(server: Server, models: str | None, sysroot: str, *, quiet: bool) ->
     return Path(f"{sysroot.rstrip('/')}{tree.resolve(chosen.path) or chosen.path}")
 
 
-def _tell_of(
-    layout: Layout, kept: Sequence[str], removed: Sequence[str], *, modelfile: Path | None
-) -> None:
-    for name in removed:
-        say(f"removed the other build there: {safe(name)}")
-    if kept:
-        say_wrapped(
-            f"{modelfile} was there already and is left as it is; --force sets these in it:",
-            lead="note: ",
-        )
-        for difference in kept:
-            say_wrapped(difference, lead="  ")
-    _say_all("note: ", layout.notes)
-    say_wrapped(layout.next_step, lead="next: ")
-
-
-def _say_all(lead: str, notes: Iterable[str]) -> None:
-    for note in notes:
-        say_wrapped(note, lead=lead)
+def _remarks(layout: Layout, placed: Placed) -> Iterator[tuple[str, str]]:
+    for name in placed.removed:
+        yield "", f"removed the other build there: {name}"
+    if placed.kept:
+        kept = f"{placed.modelfile} was there already and is left as it is; --force sets in it:"
+        yield "note: ", kept
+        for difference in placed.kept:
+            yield "  ", difference
+    for note in layout.notes:
+        yield "note: ", note
+    yield "next: ", layout.next_step

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from rkfetch.registry.record import safe_file_name
 
-from .served import Layout
+from .served import Layout, with_plain_suffix
 
 if TYPE_CHECKING:
     from .served import Served
@@ -48,14 +48,15 @@ def _folder(served: Served) -> str:
 
 def _file_name(served: Served) -> str:
     """Let the name end with the toolkit's version, unless it does."""
-    said = _VERSION.search(served.file_name)
+    name = with_plain_suffix(served.file_name)
+    said = _VERSION.search(name)
     toolkit = served.toolkit
     if toolkit is None or not re.fullmatch(r"\d+\.\d+\.\d+", toolkit):
-        return served.file_name
+        return name
     if said is not None and said[1] == toolkit:
-        return served.file_name
+        return name
     ending = f"-v{toolkit}-RKLLM.rkllm"
-    stem = safe_file_name(served.file_name, longest=140 - len(ending)).removesuffix(".rkllm")
+    stem = safe_file_name(name, longest=140 - len(ending)).removesuffix(".rkllm")
     return stem + ending
 
 

@@ -145,6 +145,8 @@ def _of_processes(tree: Sysroot) -> Iterator[tuple[str, str]]:
         if text is None:
             continue
         process = path.removesuffix("/cmdline")
+        if not _is_trusted(tree, process):
+            continue
         if not _is_contained(tree, process):
             yield text, "the server that runs now"
             continue
@@ -161,6 +163,13 @@ def _first(items: Iterator[str], count: int) -> Iterator[str]:
 
 def _is_rkllama(word: str) -> bool:
     return word.rpartition("/")[2] == "rkllama_server" or word == "rkllama.server.server"
+
+
+def _is_trusted(tree: Sysroot, process: str) -> bool:
+    """Tell whether a process is the user's own or root's: any other may say what it likes."""
+    status = tree.stat(process)
+    users = {"0", str(os.getuid()), os.environ.get("SUDO_UID", "0")}
+    return status is not None and str(status.st_uid) in users
 
 
 def _is_contained(tree: Sysroot, process: str) -> bool:

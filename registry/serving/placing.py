@@ -37,16 +37,24 @@ class Placed:
     """Names of other builds that had to go."""
 
 
-def require_room(layout: Layout, models: Path, *, force: bool = False) -> Path:
+def require_room(
+    layout: Layout, models: Path, *, size_bytes: int | None = None, force: bool = False
+) -> Path:
     """Check before a download that nothing will stand in the way; return the model's folder.
 
+    ``size_bytes`` is the model's; a file of another size is another file.
+
     Raises:
-        UsageError: the folder cannot be made or written, another build lies in it, or it has a
-            Modelfile for another file or one that cannot be read (``force`` replaces them).
+        UsageError: the folder cannot be made or written; another file of the name or another
+            build lies in it, or a Modelfile for another file (``force`` replaces them), or one
+            that cannot be read.
     """
     folder = destination_of(layout.model_file, models / layout.folder / layout.model_file).parent
     if force:
         return folder
+    with contextlib.suppress(OSError):
+        if size_bytes not in {None, (folder / layout.model_file).stat().st_size}:
+            _refuse(layout, f"{folder / layout.model_file} is there already, and is another file")
     others = _others(layout, folder)
     if others:
         _refuse(layout, f"{folder} has another build already: {', '.join(others)}")
@@ -84,7 +92,7 @@ def put(
         UsageError: as `require_room`, or a file may not be written.
         DiskSpaceError, IntegrityError: as `registry.place.place`.
     """
-    folder = require_room(layout, models, force=force)
+    folder = require_room(layout, models, size_bytes=item.record.size_bytes, force=force)
     others = _others(layout, folder)
     model = place(item, folder / layout.model_file, force=force)
     beside = None

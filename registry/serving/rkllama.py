@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from .served import Layout
+from .served import Layout, with_plain_suffix
 from .vision import family_of, picture_of
 
 if TYPE_CHECKING:
@@ -28,14 +28,15 @@ _PLATFORMS = {"rk3576", "rk3588"}
 def layout(served: Served, name: str | None = None) -> Layout:
     """Say which files rkllama wants."""
     name = name or served.name
+    file_name = with_plain_suffix(served.file_name)
     vision, doubts = _vision(served)
     return Layout(
         name=name,
         folder=name,
-        model_file=served.file_name,
-        encoder_file=served.encoder,
+        model_file=file_name,
+        encoder_file=with_plain_suffix(served.encoder) if served.encoder else None,
         settings=(
-            ("FROM", served.file_name),
+            ("FROM", file_name),
             ("HUGGINGFACE_PATH", served.tokenizer_repo or ""),
             ("NUM_CTX", str(served.context)),
             ("MAX_NEW_TOKENS", str(served.answer_tokens)),

@@ -113,6 +113,12 @@ class Served:
         )
 
 
+def with_plain_suffix(name: str) -> str:
+    """Return a file's name with its ending in small letters: servers look for no other."""
+    stem, dot, suffix = name.rpartition(".")
+    return f"{stem}{dot}{suffix.lower()}" if dot else name
+
+
 def is_name(text: str) -> bool:
     """Tell whether a server takes it as a model's name, and every file system as a folder's."""
     return _NAME.fullmatch(text) is not None and ".." not in text

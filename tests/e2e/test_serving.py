@@ -87,26 +87,33 @@ def test_plain_prints_what_to_type(qwen: World, tmp_path: Path) -> None:
     assert shlex.split(serving["command_line"]) == serving["command"]
 
 
-@pytest.mark.parametrize(
-    ("args", "words"),
-    [
-        (("--for", "ollama"), "known are rkllama, orkllm, plain"),
-        (("--for", "rkllama"), "--for rkllama --models DIR"),
-        (("--for", "orkllm"), "--for orkllm --models DIR"),
-        (("--models", "/x"), "says nothing without --for"),
-        (("--name", "x"), "says nothing without --for"),
-        (("--for", "plain", "--models", "/x"), "--for plain has none"),
-        (("--for", "rkllama", "--models", "/x", "-o", "/y"), "both say where the file goes"),
-        (("--for", "rkllama", "--models", "/x", "--name", "../x"), "cannot be a model's name"),
-    ],
-)
-def test_what_makes_no_sense_is_said_at_once(
-    qwen: World, args: tuple[str, ...], words: str
-) -> None:
+NONSENSE = [
+    (("--for", "ollama"), "known are rkllama, orkllm, plain"),
+    (("--for", "rkllama"), "--for rkllama --models DIR"),
+    (("--for", "orkllm"), "--for orkllm --models DIR"),
+    (("--models", "/x"), "says nothing without --for"),
+    (("--name", "x"), "says nothing without --for"),
+    (("--for", "plain", "--models", "/x"), "--for plain has none"),
+    (("--for", "rkllama", "--models", "/x", "-o", "/y"), "both say where the file goes"),
+    (("--for", "rkllama", "--models", "/x", "--name", "../x"), "cannot be a model's name"),
+]
+
+
+def test_what_makes_no_sense_is_said_at_once(world: World) -> None:
+    for args, words in NONSENSE:
+        done = world.run("qwen2.5-1.5b", *HERE, *args)
+        assert (done.code, done.out) == (2, ""), args
+        assert words in " ".join(done.err.split())
+
+
+def test_what_stands_in_the_way_at_the_end_is_answered_in_json(qwen: World, tmp_path: Path) -> None:
+    torn = bytes(qwen.add(W4, seed=1).size)
+    put(tmp_path, f"qwen2.5-1.5b-instruct/{FILE}", torn)
+    args = ("--for", "rkllama", "--models", str(tmp_path), "--json")
     done = qwen.run("qwen2.5-1.5b", *HERE, *args)
-    assert (done.code, done.out) == (2, "")
-    assert words in " ".join(done.err.split())
-    assert qwen.hub.data_bytes() == 0
+    assert done.code == done.json["error"]["code"] == 2
+    assert done.json["model"] == "Qwen/Qwen2.5-1.5B-Instruct"
+    assert (tmp_path / "qwen2.5-1.5b-instruct" / FILE).read_bytes() == torn
 
 
 def test_removing_it_leaves_the_servers_own(qwen: World, tmp_path: Path) -> None:

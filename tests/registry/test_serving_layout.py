@@ -105,6 +105,11 @@ class TestRkllama:
             "MAX_NEW_TOKENS=2048\n"
         )
 
+    def test_endings_are_written_as_it_looks_for_them(self) -> None:
+        layout = rkllama.layout(served(**{**VISION, "file_name": "A.RKLLM", "encoder": "B.RKNN"}))
+        assert (layout.model_file, layout.encoder_file) == ("A.rkllm", "B.rknn")
+        assert orkllm.layout(served(file_name="A.RKLLM", toolkit=None)).model_file == "A.rkllm"
+
     def test_a_name_of_the_users(self) -> None:
         assert rkllama.layout(served(), "qwen:1.5b").folder == "qwen:1.5b"
 

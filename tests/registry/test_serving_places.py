@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -80,6 +81,12 @@ class TestRkllama:
         runs(tmp_path, 9, "rkllama_server", "--models=/too")
         runs(tmp_path, 10, "rkllama_server")
         assert found(tmp_path) == ["/running", "/too", "/etc-says"]
+
+    @pytest.mark.skipif(os.getuid() != 0, reason="only root can give a folder away")
+    def test_what_another_user_runs_counts_for_nothing(self, tmp_path: Path) -> None:
+        runs(tmp_path, 7, "rkllama_server", "--models", "/theirs")
+        os.chown(tmp_path / "proc/7", 12345, 12345)
+        assert found(tmp_path) == []
 
     def test_a_unit_that_starts_it(self, tmp_path: Path) -> None:
         put(

@@ -136,6 +136,8 @@ def test_other_content_under_the_same_name_is_in_the_way(store: Store, models: P
     (models / NAME / "x.rkllm").write_bytes(b"half of it")
     model = model_in(store)
     with pytest.raises(UsageError, match="another file"):
+        require_room(layout_of(model), models, size_bytes=len(CONTENT))
+    with pytest.raises(UsageError, match="another file"):
         put_in(models, model)
     assert not (models / NAME / "Modelfile").exists()
     assert put_in(models, model, force=True).model.read_bytes() == CONTENT
