@@ -69,7 +69,7 @@ def require_room(
 def _refuse(layout: Layout, message: str) -> None:
     raise UsageError(
         message,
-        hint=f"--force removes it for this one; with --name, this one gets another name than "
+        hint=f"--force puts this one in its place; --name NAME gives this one another name than "
         f"{layout.name}",
     )
 
@@ -114,15 +114,19 @@ def put(
 
 
 def _others(layout: Layout, folder: Path) -> list[str]:
-    """Return the names of other models and encoders in a folder that must have one of each."""
+    """Return the names of other models and encoders in a folder that must have one of each.
+
+    Without an encoder of ours, one that is there is the user's, and may well be the right one.
+    """
     if not layout.is_alone:
         return []
     own = {layout.model_file, layout.encoder_file}
+    suffixes = (".rkllm",) if layout.encoder_file is None else (".rkllm", ".rknn")
     try:
         names = os.listdir(folder)  # noqa: PTH208 - names are all that is wanted
     except OSError:
         return []
-    return sorted(n for n in names if n.endswith((".rkllm", ".rknn")) and n not in own)
+    return sorted(n for n in names if n.endswith(suffixes) and n not in own)
 
 
 def _write(path: Path, settings: Mapping[str, str], *, force: bool) -> tuple[str, ...]:

@@ -120,6 +120,16 @@ def test_another_build_is_in_the_way(store: Store, models: Path) -> None:
     assert rkllama.read((models / NAME / "Modelfile").read_text())["FROM"] == "y.rkllm"
 
 
+def test_another_encoder_is_in_the_way_of_an_encoder_only(store: Store, models: Path) -> None:
+    model, encoder = model_in(store), add(store, b"RKNN", path="vision_rk3576.rknn")
+    (models / NAME).mkdir(parents=True)
+    (models / NAME / "theirs.rknn").write_bytes(b"RKNN")
+    put_in(models, model)
+    with pytest.raises(UsageError, match=r"another build already: theirs\.rknn"):
+        put_in(models, model, encoder)
+    assert put_in(models, model, encoder, force=True).removed == ("theirs.rknn",)
+
+
 def test_a_modelfile_for_another_file_is_in_the_way(store: Store, models: Path) -> None:
     (models / NAME).mkdir(parents=True)
     (models / NAME / "Modelfile").write_text('FROM="gone.rkllm"\nTOP_K=3\n')
