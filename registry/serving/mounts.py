@@ -16,7 +16,7 @@ class _Mount:
 
 
 def outside(folder: str, theirs: str, ours: str) -> str | None:
-    """Return the path here of what a container calls ``folder``.
+    """Return the path here of what a container, or a service with its own mounts, calls ``folder``.
 
     ``theirs`` and ``ours`` are the texts of ``/proc/PID/mountinfo`` (proc(5)). None where it is
     the container's own, which goes with it, or of a file system that is mounted nowhere here.
@@ -26,8 +26,6 @@ def outside(folder: str, theirs: str, ours: str) -> str | None:
     if not inner or not path.is_absolute():
         return None
     mount = max(reversed(inner), key=lambda m: len(m.point.parts))
-    if len(mount.point.parts) == 1:
-        return None
     there = mount.root / path.relative_to(mount.point)
     outer = [
         m for m in _mounts(ours) if m.device == mount.device and m.root in (there, *there.parents)
@@ -35,6 +33,9 @@ def outside(folder: str, theirs: str, ours: str) -> str | None:
     if not outer:
         return None
     best = max(outer, key=lambda m: len(m.root.parts))
+    # What engines mount somewhere as a container's whole root is gone when the container is.
+    if len(mount.point.parts) == 1 and len(best.point.parts) > 1:
+        return None
     return str(best.point / there.relative_to(best.root))
 
 

@@ -112,7 +112,8 @@ class TestRkllama:
     def test_a_containers_own_folder_is_no_use(self, tmp_path: Path) -> None:
         runs(tmp_path, 7, "rkllama_server", "--models", "/m", namespace="mnt:[2]")
         put(tmp_path, "proc/7/mountinfo", "5 4 0:50 / / rw - overlay overlay rw\n")
-        put(tmp_path, "proc/self/mountinfo", "1 0 0:50 / / rw - overlay overlay rw\n")
+        ours = "1 0 8:1 / / rw - e x rw\n2 1 0:50 / /var/lib/docker/overlay2/1/merged rw - o o rw\n"
+        put(tmp_path, "proc/self/mountinfo", ours)
         assert found(tmp_path) == []
 
     def test_variables_of_this_machine(self, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -169,7 +170,9 @@ class TestMounts:
             ("6 5 8:1 /a /m rw - e x rw\n7 5 8:1 /b /m rw - e x rw", "/b/x"),
             ("6 5 9:9 /home/a /m rw - ext4 x rw", None),
             ("6 5 8:1 /a /other rw - ext4 x rw", None),
-            ("6 5 8:1 /a / rw - ext4 x rw", None),
+            ("6 5 8:1 / / rw - ext4 x rw", "/m/x"),
+            ("6 5 8:1 /a / rw - ext4 x rw", "/a/m/x"),
+            ("6 5 8:2 /deep/er / rw - ext4 x rw", None),
             ("", None),
         ],
     )
