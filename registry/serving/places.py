@@ -154,7 +154,7 @@ def _of_processes(tree: Sysroot) -> Iterator[tuple[str, str]]:
         theirs = tree.read(f"{process}/mountinfo", limit=1 << 20).text or ""
         here = outside(os.path.normpath(text), theirs, ours)
         if here is not None:
-            yield here, "the container that runs now"
+            yield here, "the server that runs now, by its own mounts"
 
 
 def _first(items: Iterator[str], count: int) -> Iterator[str]:

@@ -107,7 +107,10 @@ class TestRkllama:
         )
         put(tmp_path, "proc/7/mountinfo", mounts)
         (only,) = find(Server.RKLLAMA, Sysroot(root=tmp_path), {})
-        assert (only.path, only.why) == ("/home/ann/models", "the container that runs now")
+        assert (only.path, only.why) == (
+            "/home/ann/models",
+            "the server that runs now, by its own mounts",
+        )
 
     def test_a_containers_own_folder_is_no_use(self, tmp_path: Path) -> None:
         runs(tmp_path, 7, "rkllama_server", "--models", "/m", namespace="mnt:[2]")
