@@ -15,7 +15,7 @@ from rkfetch.registry.errors import (
     RkfetchError,
 )
 
-from . import options, spending
+from . import options, serving, spending
 from .answers import answer_json, choice_lines, explain_lines, target_words
 from .asking import can_ask, says_yes
 from .opening import open_catalog, open_network
@@ -98,6 +98,9 @@ def fetch_command(
     background: BackgroundOption = False,
     metered: spending.MeteredOption = "auto",
     convert: ConvertOption = "auto",
+    server: serving.ForOption = None,
+    models: serving.ModelsOption = None,
+    name: serving.NameOption = None,
     quiet: options.QuietOption = False,
 ) -> None:
     """Get a model: find the build that the board's runtime loads, download, verify, print its path.
@@ -110,6 +113,7 @@ def fetch_command(
       rkfetch qwen2.5-1.5b --runtime 1.2.3
       rkfetch qwen2.5-1.5b@w8a8 --runtime 1.2.3 -o /opt/models
       rkfetch qwen3-4b --background --limit-rate 2M
+      rkfetch qwen2.5-1.5b --for rkllama
       path=$(rkfetch qwen3-1.7b --quiet) && llm_demo "$path" 512 4096
 
     \b
@@ -120,6 +124,7 @@ def fetch_command(
     limits = _limits(limit_rate, connections, background=background)
     # With --json, stderr carries progress as JSON lines, and nothing that is none.
     silent = quiet or question.as_json
+    serve = serving.serving_of(server, models, name, question=question, output=output, quiet=silent)
     network = open_network(offline=question.offline, patient=True)
     with open_catalog(quiet=silent) as catalog, network as http:
         try:
@@ -135,15 +140,17 @@ def fetch_command(
                 when=convert,
                 metered=metered,
                 output=output,
+                serve=serve,
                 quiet=quiet,
             )
             return
         try:
             with closing(_progress(answer, as_json=question.as_json, quiet=quiet)) as progress:
-                got, path = _have(
+                got, path, given = _have(
                     answer,
                     question=question,
                     output=output,
+                    serve=serve,
                     catalog=catalog,
                     http=http,
                     progress=progress,
@@ -156,14 +163,17 @@ def fetch_command(
     record = got.installed.record
     if not silent:
         _conclude(got.action, record.size_bytes, got.resumed_from)
+        if given is not None:
+            given.tell()
     if not question.as_json:
-        emit(str(path))
+        emit(given.answer if given else str(path))
         return
     value = answer_json(answer, action=got.action, candidate=got.candidate)
     value["artifact"].update(
         sha256=record.sha256, bytes=record.size_bytes, revision=record.revision
     )
-    emit_json({**value, "path": str(path), "resumed_from": got.resumed_from})
+    value |= given.as_json() if given else {"path": str(path)}
+    emit_json({**value, "resumed_from": got.resumed_from})
 
 
 def _answered(
@@ -214,13 +224,14 @@ def _have(
     *,
     question: Question,
     output: str | None,
+    serve: serving.Serving | None,
     catalog: Catalog,
     http: Http | None,
     progress: Progress,
     limits: Limits,
     costs: Costs,
-) -> tuple[Got, Path]:
-    """Have the chosen file in the store and, if that was asked for, in its place."""
+) -> tuple[Got, Path, serving.Delivered | None]:
+    """Have the chosen file in the store and, if that was asked for, in its place or a server's."""
     from pathlib import Path
 
     from rkfetch.catalog.get import get
@@ -231,6 +242,8 @@ def _have(
     store = Store(home())
     if output is not None and answer.choice is not None:
         destination_of(safe_file_name(answer.choice.artifact.path), Path(output))
+    if serve is not None:
+        serve.require_room(answer)
     got = get(
         catalog,
         answer,
@@ -241,9 +254,10 @@ def _have(
         limits=limits,
         costs=costs,
     )
-    if output is None:
-        return got, got.installed.path
-    return got, store.place(got.installed, Path(output))
+    path = got.installed.path if output is None else store.place(got.installed, Path(output))
+    if serve is None:
+        return got, path, None
+    return got, path, serve.deliver(got.installed, got.companions, path, answer.target)
 
 
 def _ask_about_risk(

@@ -283,20 +283,30 @@ def _loader_folders(tree: Sysroot, conf: str = "/etc/ld.so.conf", depth: int = 0
             yield line
 
 
-def _private_places(tree: Sysroot, environ: Mapping[str, str]) -> Iterator[Place]:
+def homes_of(tree: Sysroot, environ: Mapping[str, str]) -> list[str]:
+    """Return the homes in which somebody may have installed something, the user's own first."""
     homes = [h for h in (environ.get("HOME"), "/root") if h]
-    homes += [f"/home/{name}" for name in tree.names("/home")]
-    packages = "lib/python3*/*-packages/rkllama/lib"
+    return list(dict.fromkeys([*homes, *(f"/home/{name}" for name in tree.names("/home"))]))
+
+
+def rkllama_folders(tree: Sysroot, environ: Mapping[str, str], inner: str) -> Iterator[str]:
+    """Yield the folders of this name in what is installed of rkllama, packages before checkouts."""
+    homes = homes_of(tree, environ)
+    packages = f"lib/python3*/*-packages/rkllama/{inner}"
     prefixes = ["/usr", "/usr/local", *(f"{home}/.local" for home in homes)]
     prefixes += [environ["VIRTUAL_ENV"]] if environ.get("VIRTUAL_ENV") else []
     patterns = [f"{prefix}/{packages}" for prefix in prefixes]
     for home in homes:
-        patterns += [f"{home}/RKLLAMA/lib", f"{home}/rkllama/src/rkllama/lib"]
+        patterns += [f"{home}/RKLLAMA/{inner}", f"{home}/rkllama/src/rkllama/{inner}"]
         patterns += [f"{home}/.local/share/pipx/venvs/rkllama/{packages}"]
     for pattern in dict.fromkeys(patterns):
-        for folder in tree.glob(pattern):
-            yield Place(folder, "rkllama brings it", False)
-    for home in dict.fromkeys(homes):
+        yield from tree.glob(pattern)
+
+
+def _private_places(tree: Sysroot, environ: Mapping[str, str]) -> Iterator[Place]:
+    for folder in rkllama_folders(tree, environ, "lib"):
+        yield Place(folder, "rkllama brings it", False)
+    for home in homes_of(tree, environ):
         yield Place(f"{home}/.config/orkllm/runtimes", "oRKLLM keeps it, newest first", False)
     for folder in ("/data", "/data/lib", *tree.glob("/data/*/lib"), *tree.glob("/data/demo*")):
         yield Place(folder, "beside a demo in /data", False)
