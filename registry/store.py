@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from . import settings
+from .beside import paths_in
 from .disk_failures import failure_of_disk, is_failing, is_of_disk
 from .durable import (
     disk_errors,
@@ -362,7 +363,10 @@ class Store:
         """
         directory = self._entry(item.record.sha256)
         with self.writing(item.record.sha256, waiting=waiting), disk_errors(self.models):
-            remove_paths([directory, directory / item.path.name, *(directory / n for n in NOTES)])
+            notes = (directory / name for name in NOTES)
+            remove_paths(
+                [directory, *paths_in(directory), directory / item.path.name, *notes]
+            )
 
     def place(self, item: Installed, target: Path, *, force: bool = False) -> Path:
         """Have a file in a folder of the user's too, or under a name; as `place.place`."""
