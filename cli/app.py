@@ -28,7 +28,8 @@ COMMANDS = {
     "doctor": ("doctor", "doctor_command", "Show what this board is, and what is wrong."),
     "list": ("store", "list_command", "List the models on this machine."),
     "path": ("store", "path_command", "Print the path of an installed model."),
-    "import": ("imports", "import_command", "Take model files from this disk into the store."),
+    "import": ("imports", "import_command", "Take model files or an export into the store."),
+    "export": ("export", "export_command", "Put models into a folder or a tar file to carry."),
     "verify": ("store", "verify_command", "Check installed models byte for byte."),
     "outdated": ("outdated", "outdated_command", "Say which installed models to update."),
     "rm": ("store", "rm_command", "Remove installed models."),
@@ -54,7 +55,7 @@ GROUPS = {
     }
 }
 
-PLANNED = {"export", "push", "lock", "sync", "diagnose", "browse"}
+PLANNED = {"push", "lock", "sync", "diagnose", "browse"}
 """Words that will be commands, so that none of them is looked for as a model."""
 
 _OWN_OPTIONS = {"--help", "-h", "--version", "--install-completion", "--show-completion"}

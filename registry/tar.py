@@ -124,14 +124,14 @@ class TarReader:
         self._next = self._at + size_bytes + -size_bytes % _BLOCK
 
     def _head(self) -> TarInfo | None:
-        from tarfile import EOFHeaderError, HeaderError, TarInfo
+        from tarfile import HeaderError, TarInfo
 
         self._skip_to(self._next)
         block = self._exactly(_BLOCK)
+        if not any(block):
+            return None
         try:
             info = TarInfo.frombuf(block, "utf-8", "surrogateescape")
-        except EOFHeaderError:
-            return None
         except HeaderError as error:
             raise self._bad(f"{error} at byte {self._at - _BLOCK:,}") from error
         if not 0 <= info.size <= _LARGEST:

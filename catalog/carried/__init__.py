@@ -1,1 +1,1 @@
-"""Models that are carried to boards without a network: an export is made here, and taken in there."""
+"""Models carried to boards without a network: an export is made here, and taken in there."""

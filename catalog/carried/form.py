@@ -35,6 +35,8 @@ TOP = "rkfetch-export"
 """The folder that all of a tar file's names begin with."""
 OWN = frozenset({MANIFEST, SIGNATURE, UNFINISHED, SUMS, README, CATALOG})
 
+_RESERVED = {name.casefold() for name in OWN - {CATALOG}}
+
 MODEL = "model"
 VISION = "vision"
 _ENDINGS = {MODEL: ".rkllm", VISION: ".rknn"}
@@ -49,7 +51,10 @@ _LONGEST_PATH = 400
 _LONGEST_TEXT = 4096
 _LONGEST_MADE = 64 << 10
 _DEEPEST = 8
-_TEXTS = ("source", "repo", "path", "revision", "requested", "model", "fetched_at", "rkfetch")
+_TEXTS = (
+    *("source", "repo", "path", "revision", "requested", "model", "licence"),
+    *("fetched_at", "rkfetch"),
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,8 +90,11 @@ class CarriedModel:
     """Its vision encoder."""
     beside: tuple[CarriedFile, ...] = ()
     """Tokenizer, configuration, licence, model card."""
-    licence: str | None = None
-    """Its name, as the base model's page gives it."""
+
+    @property
+    def licence(self) -> str | None:
+        """The name of the base model's licence."""
+        return self.main.provenance.licence
 
     @property
     def files(self) -> tuple[CarriedFile, ...]:
@@ -153,8 +161,7 @@ def write_manifest(export: Export) -> bytes:
         "version": VERSION,
         "rkfetch": export.rkfetch,
         "models": [
-            {"licence": model.licence, "files": [_file_json(file) for file in model.files]}
-            for model in export.models
+            {"files": [_file_json(file) for file in model.files]} for model in export.models
         ],
         "catalog": [_file_json(file) for file in export.catalog],
     }
@@ -213,8 +220,7 @@ def _model(what: Mapping[str, Any]) -> CarriedModel:
     names = [file.name.casefold() for file in beside]
     if len(set(names)) < len(names):
         raise FormError("two files of a model have one name")
-    licence = None if what.get("licence") is None else word(what, "licence", 200)
-    return CarriedModel(main=main[0], companions=companions, beside=beside, licence=licence)
+    return CarriedModel(main=main[0], companions=companions, beside=beside)
 
 
 def _files(what: Mapping[str, Any]) -> Iterator[CarriedFile]:
@@ -271,7 +277,7 @@ def bad_path(path: str) -> str | None:
         return "it leads out of its folder"
     if any(safe_file_name(part, longest=255) != part for part in parts):
         return "a name in it is no plain one"
-    if path.casefold() in {own.casefold() for own in OWN}:
+    if parts[0].casefold() in _RESERVED or path == CATALOG:
         return "it is the name of something else"
     return None
 
