@@ -54,6 +54,10 @@ AllowOption = Annotated[
         help="Accept a file of which neither the catalog nor its own end tells that it is whole.",
     ),
 ]
+ForceOption = Annotated[
+    bool,
+    typer.Option("--force", help="Take of an export also what does not fit this board."),
+]
 
 
 def import_command(
@@ -61,11 +65,11 @@ def import_command(
     *,
     copy: CopyOption = False,
     move: MoveOption = False,
-    allow_unverified: ForceOption = Annotated[
-    bool,
-    typer.Option("--force", help="Take of an export also what does not fit this board."),
-]
-AllowOption = False,
+    allow_unverified: AllowOption = False,
+    platform: options.PlatformOption = None,
+    runtime: options.RuntimeOption = None,
+    sysroot: options.SysrootOption = "/",
+    force: ForceOption = False,
     as_json: options.JsonOption = False,
     quiet: options.QuietOption = False,
 ) -> None:
@@ -152,9 +156,7 @@ class _Task:
             plain += [] if found else [name]
         return plain, list(dict.fromkeys(exports))
 
-    def take_in(
-        self, catalog: Catalog, name: str, *, target: Target | None, force: bool
-    ) -> None:
+    def take_in(self, catalog: Catalog, name: str, *, target: Target | None, force: bool) -> None:
         """Take an export in, and tell."""
         from rkfetch.catalog.carried.places import opened
         from rkfetch.catalog.carried.taking import take_in
@@ -162,9 +164,7 @@ class _Task:
         from .carried import export_json, model_json, none_fits, say_taken
         from .progress import for_reading
 
-        progress = for_reading(
-            f"reading {safe(name)}", json_lines=self._as_json, quiet=self._quiet
-        )
+        progress = for_reading(f"reading {safe(name)}", json_lines=self._as_json, quiet=self._quiet)
         try:
             with closing(progress), opened(name) as place:
                 taken = take_in(
