@@ -43,10 +43,6 @@ MoveOption = Annotated[
     bool, typer.Option("--move", help="Remove the file once it is certainly in the store.")
 ]
 
-ForceOption = Annotated[
-    bool,
-    typer.Option("--force", help="Take of an export also what does not fit this board."),
-]
 AllowOption = Annotated[
     bool,
     typer.Option(
