@@ -119,15 +119,16 @@ class Folder:
         try:
             with disk_errors(path), path.open("rb") as file:
                 export = read_manifest(file.read(LARGEST_MANIFEST + 1))
-            with disk_errors(self._folder):
-                files = {f.path: (self._folder / f.path).read_bytes() for f in export.catalog}
-            lines = read_lines(files)[1] if files else {}
-        except (FormError, IntegrityError) as error:
+        except FormError as error:
             raise IntegrityError(
                 f"the export in {self._folder} cannot be read",
                 cause=[str(error)],
                 hint=f"remove {self._folder}, or name another place with -o",
             ) from error
+        lines: dict[bytes, bytes] = {}
+        with suppress(OSError, IntegrityError):  # what is lost of it is written anew
+            files = {f.path: (self._folder / f.path).read_bytes() for f in export.catalog}
+            lines = read_lines(files)[1] if files else {}
         here = [m for m in export.models if all(map(self._is_there, m.files))]
         return Before(models=tuple(here), catalog=lines)
 

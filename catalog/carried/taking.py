@@ -14,7 +14,6 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal
 
 from rkfetch import __version__
-from rkfetch.catalog.imports import IMPORTED
 from rkfetch.catalog.probe import note_file
 from rkfetch.catalog.published.reading import FormError
 from rkfetch.registry.beside import LARGEST_BYTES, put
@@ -29,7 +28,7 @@ from rkfetch.registry.record import attributes_of
 from rkfetch.registry.rknn import complaint, read_file
 
 from . import knowledge
-from .form import CATALOG, LARGEST_CATALOG_FILE, MODEL, VISION, read_manifest
+from .form import LARGEST_CATALOG_FILE, MODEL, VISION, read_manifest
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -202,6 +201,8 @@ class _Task:
         self._catalog = catalog
         self._progress = progress
         self._copy = copy
+        self._read: dict[str, RkllmFacts] = {}
+        """Headers of what came, which the catalog is told of at the end."""
 
     def require_room(self, models: Sequence[CarriedModel]) -> None:
         """Check that what is missing has room, and that it is there in its size."""
@@ -260,14 +261,8 @@ class _Task:
             )
             done = imported.installed, imported.action
         if checked.facts is not None and file.role == MODEL:
-            self._note(model, checked.facts)
+            self._read[file.sha256] = checked.facts
         return done
-
-    def _note(self, model: CarriedModel, facts: RkllmFacts) -> None:
-        """Let the catalog know what the header of an upload says."""
-        artifact = _artifact(model)
-        if artifact.source != IMPORTED and artifact.repo:
-            note_file(self._catalog, replace(artifact, attributes={}), model.main.sha256, facts)
 
     def _from_stream(
         self, file: CarriedFile, checked: _Checked
@@ -334,7 +329,10 @@ class _Task:
         except IntegrityError:
             raise
         except RkfetchError as error:
-            taken.note = f"{CATALOG}: {error.message}"
+            taken.note = error.message
+        for sha256, facts in self._read.items():
+            for artifact in self._catalog.by_sha256(sha256)[:1]:
+                note_file(self._catalog, artifact, sha256, facts)
 
 
 class _Checked:
