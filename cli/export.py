@@ -24,7 +24,7 @@ from .answers import choice_lines, target_words
 from .catalog_publish import signer_of
 from .opening import open_catalog, open_network
 from .output import emit, emit_json, human_bytes, safe, say, say_wrapped
-from .progress import for_output
+from .progress import for_output, for_reading
 from .question import Question, asks  # noqa: TC001 - asks evaluates the annotations
 from .selection import attribute_of, by_own_name, select, select_one
 from .store import open_store
@@ -119,7 +119,8 @@ def _export(
         from rkfetch.catalog.carried.gathering import gather
 
         title = output if output != "-" else "stdout"
-        with closing(for_output(json_lines=question.as_json, quiet=quiet)) as progress:
+        writing = for_reading(f"writing {safe(title)}", json_lines=question.as_json, quiet=quiet)
+        with closing(writing) as progress:
             if output == "-" or _is_tar(output):
                 load = gather(unique, catalog=catalog, signer=signer)
                 written = _write_tar(load, output, progress)
@@ -179,7 +180,8 @@ class _Task:
         named = by_own_name(self._store.installed(), name)
         item = select_one(named, name) if named else self._resolved(name)
         item = self._store.find(item.record.sha256) or item
-        with self._progress() as progress:
+        title = f"fetching what belongs to {safe(item.path.name)}"
+        with closing(self._reading(title)) as progress:
             item, missing = surround(
                 self._store,
                 item,
@@ -212,8 +214,8 @@ class _Task:
         for sentence in () if self._question.as_json else sentences:
             say_wrapped(sentence, lead="warning: ")
 
-    def _progress(self) -> closing[Silent]:
-        return closing(for_output(json_lines=self._question.as_json, quiet=self._quiet))
+    def _reading(self, title: str) -> Silent:
+        return for_reading(title, json_lines=self._question.as_json, quiet=self._quiet)
 
     def _costs(self, progress: Silent) -> Costs:
         return spending.costs_of(self._metered, None if self._silent else progress)
@@ -238,7 +240,8 @@ class _Task:
             say(f"{safe(answer.model or name)} for {target_words(answer.target)}:")
             for line in choice_lines(answer.choice):
                 say(line)
-        with self._progress() as progress:
+        silent, quiet = self._question.as_json, self._quiet
+        with closing(for_output(json_lines=silent, quiet=quiet)) as progress:
             got = get(
                 self._catalog,
                 answer,

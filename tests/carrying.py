@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import io
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from rkfetch.catalog.carried.gathering import Chosen, gather
 from rkfetch.catalog.carried.making import folder_for, write_tar_file
-from rkfetch.catalog.carried.places import opened
+from rkfetch.catalog.carried.places import StreamPlace, opened
 from rkfetch.catalog.carried.taking import take_in
 from rkfetch.catalog.database import Catalog
 from rkfetch.catalog.files import create
@@ -105,6 +106,11 @@ class Machine:
         values: dict[str, Any] = {"target": None, **how}
         with Catalog.open(self.db) as catalog, opened(str(place)) as source:
             return take_in(source, store=self.store, catalog=catalog, **values)
+
+    def take_pipe(self, content: bytes) -> Taken:
+        with Catalog.open(self.db) as catalog:
+            place = StreamPlace(io.BytesIO(content), "the pipe")
+            return take_in(place, store=self.store, catalog=catalog, target=None)
 
     def installed(self, content: bytes = MODEL) -> Installed | None:
         return self.store.find(sha256(content))

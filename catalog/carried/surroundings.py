@@ -101,7 +101,7 @@ class _Task:
             self._of_the_upload()
         if self._wants_tokenizer and "tokenizer" not in self._roles:
             name = record.model or record.path
-            self._missing.insert(0, f"{name} goes without its tokenizer")
+            self._missing.append(f"so {name} goes without its tokenizer")
         return self._item, tuple(self._missing)
 
     def _of_the_base(self) -> None:
@@ -134,6 +134,8 @@ class _Task:
         upload = self._listed(record.repo, record.revision, "the model card")
         if upload is None:
             return
+        if self._item.record.licence is None and upload.licence is not None:
+            self._item = self._store.note_licence(self._item, upload.licence)
         there = {file.path.name for file in beside(self._item)}
         files = [
             file

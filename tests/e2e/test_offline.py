@@ -32,6 +32,7 @@ from e2e.world import OTHER, QWEN, RKFETCH, W4, W8
 if TYPE_CHECKING:
     from e2e.world import World
 
+pytestmark = pytest.mark.once
 NAME = "qwen2.5-1.5b"
 
 
@@ -43,6 +44,10 @@ def board(tmp_path: Path) -> Board:
 @pytest.fixture
 def pc(qwen: World) -> World:
     serve_base(qwen)
+    repo = qwen.hub.find_repo(QWEN)
+    assert repo is not None
+    repo.add_file("README.md", b"# Builds of Qwen2.5\n", lfs=False)
+    qwen.update()
     return qwen
 
 
@@ -109,10 +114,8 @@ def test_a_vision_model_comes_with_its_encoder(world: World, board: Board, tmp_p
     assert item is not None
     (encoder,) = board.store.companions(item)
     assert encoder.record.sha256 == world.sha256(ENCODER, SEES)
-    assert encoder.record.repo == SEES
 
 
-@pytest.mark.once
 def test_a_tar_file_and_a_pipe_do_the_same(pc: World, board: Board, tmp_path: Path) -> None:
     have_pair(pc)
     tar = tmp_path / "models.tar"
@@ -207,26 +210,19 @@ def test_a_runtime_that_would_refuse_it(pc: World, tmp_path: Path) -> None:
 # --- what may go wrong --------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("what", ["flipped", "short", "gone", "link"])
-def test_what_was_altered_on_its_way_is_seven(
-    pc: World, board: Board, tmp_path: Path, what: str
+def test_what_was_altered_on_its_way_is_seven_and_mended_by_exporting_again(
+    pc: World, board: Board, tmp_path: Path
 ) -> None:
     folder = tmp_path / "models"
     export(pc, NAME, *HERE, "-o", str(folder))
     (model,) = folder.rglob("*.rkllm")
     content = bytearray(model.read_bytes())
-    model.unlink()
-    if what == "flipped":
-        content[1_000_000] ^= 1
-        model.write_bytes(content)
-    elif what == "short":
-        model.write_bytes(content[:-1])
-    elif what == "link":
-        elsewhere = tmp_path / "elsewhere.rkllm"
-        elsewhere.write_bytes(content)
-        model.symlink_to(elsewhere)
-    done = board.run("import", str(folder))
-    assert (done.code, done.out) == (7, ""), done.err
+    content[1_000_000] ^= 1
+    model.unlink()  # else it would be the store's file, too
+    model.write_bytes(content)
+    done = board.run("import", str(folder), "--json")
+    (failed,) = json.loads(done.out)["failed"]
+    assert (done.code, failed["error"]["kind"]) == (7, "integrity")
     assert model.name in done.err
     assert not list(board.home.glob("models/*/*.rkllm"))
     assert not list(board.home.glob("partials/*.partial"))
@@ -234,23 +230,6 @@ def test_what_was_altered_on_its_way_is_seven(
     mended = pc.run("export", NAME, *HERE, "-o", str(folder), "--json").json
     assert mended["present_files"] == len(names(folder)) - 4
     assert board.run("import", str(folder)).code == 0
-
-
-@pytest.mark.parametrize("how", ["file", "pipe"])
-def test_a_tar_file_that_is_cut_short_is_seven(
-    pc: World, board: Board, tmp_path: Path, how: str
-) -> None:
-    tar = tmp_path / "models.tar"
-    export(pc, NAME, *HERE, "-o", str(tar))
-    whole = tar.read_bytes()
-    for length in (0, 700, 1_500_000, len(whole) - 2000):
-        tar.write_bytes(whole[:length])
-        given = whole[:length] if how == "pipe" else b""
-        done = board.run("import", "-" if how == "pipe" else str(tar), given=given)
-        assert done.code == 7, (length, done.err)
-        assert not list(board.home.glob("partials/*.partial"))
-    tar.write_bytes(whole)
-    assert board.run("import", str(tar)).code == 0
 
 
 def test_an_export_that_was_killed_goes_on_and_is_none_before(
@@ -286,25 +265,21 @@ def test_an_export_that_was_killed_goes_on_and_is_none_before(
     assert board.run("import", str(folder)).code == 0
 
 
-@pytest.mark.once
 def test_an_import_that_was_killed_goes_on(pc: World, board: Board, tmp_path: Path) -> None:
-    pc.add(W4, seed=1, size=60_000_000)
+    pc.add(W4, seed=1, size=30_000_000)
     pc.update()
     tar = tmp_path / "models.tar"
     export(pc, NAME, *HERE, "-o", str(tar))
-    process = board.start("import", "-")
-    assert process.stdin is not None
-    process.stdin.write(tar.read_bytes()[:20_000_000])
-    process.stdin.flush()
-    process.kill()
-    process.wait()
-    process.stdin.close()
+    with board.start("import", "-") as process:
+        assert process.stdin is not None
+        process.stdin.write(tar.read_bytes()[:20_000_000])
+        process.stdin.flush()
+        process.kill()
     assert not list(board.home.glob("models/*/*.rkllm"))
     assert board.run("import", str(tar)).code == 0
     assert not list(board.home.glob("partials/*.partial"))
 
 
-@pytest.mark.once
 def test_two_imports_at_once(pc: World, board: Board, tmp_path: Path) -> None:
     tar = tmp_path / "models.tar"
     export(pc, NAME, *HERE, "-o", str(tar))
@@ -335,7 +310,6 @@ def test_full_disks_are_told_before_anything_is_written(
         subprocess.run(["umount", str(small)], check=True)
 
 
-@pytest.mark.once
 def test_a_stick_that_is_mounted_read_only(pc: World, board: Board, tmp_path: Path) -> None:
     if os.geteuid() != 0 or shutil.which("mount") is None:
         pytest.skip("mounting needs root")
@@ -388,18 +362,6 @@ def test_a_gated_base_is_said_and_left_out(qwen: World, tmp_path: Path) -> None:
     assert not list((tmp_path / "models").rglob("tokenizer.json"))
     quiet = qwen.run("export", NAME, *HERE, "-o", str(tmp_path / "more"), "--json", "--quiet")
     assert any("gated" in sentence for sentence in quiet.json["missing"])
-
-
-def test_a_folder_with_something_else_is_refused(pc: World, tmp_path: Path) -> None:
-    (tmp_path / "photos").mkdir()
-    (tmp_path / "photos" / "cat.jpg").write_bytes(b"cat")
-    done = pc.run("export", NAME, *HERE, "-o", str(tmp_path / "photos"))
-    assert (done.code, done.out) == (2, "")
-    assert "cat.jpg" in done.err
-    (tmp_path / "mine.tar").write_bytes(b"mine")
-    done = pc.run("export", NAME, *HERE, "-o", str(tmp_path / "mine.tar"))
-    assert (done.code, done.out) == (2, "")
-    assert (tmp_path / "mine.tar").read_bytes() == b"mine"
 
 
 def test_several_builds_stay_in_one_export(pc: World, board: Board, tmp_path: Path) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import io
-import json
 import os
 import tarfile
 from pathlib import Path
@@ -88,16 +87,19 @@ def test_a_pipe_passes_over_what_is_here(pc: Machine, board: Machine, tmp_path: 
     assert stream.read() == b""
 
 
-def altered(path: Path, old: bytes, new: bytes) -> None:
-    content = path.read_bytes()
-    assert old in content
-    path.write_bytes(content.replace(old, new))
-
-
-def rewritten(folder: Path, change: Callable[[dict[str, object]], object]) -> None:
-    what = json.loads((folder / LIST).read_bytes())
-    change(what)
-    (folder / LIST).write_bytes(json.dumps(what).encode())
+@pytest.mark.parametrize("pipe", [False, True])
+def test_a_tar_that_is_cut_short_leaves_nothing_half(
+    pc: Machine, board: Machine, tmp_path: Path, *, pipe: bool
+) -> None:
+    tar = pc.export_tar(tmp_path / "x.tar", pc.add_pair())
+    whole = tar.read_bytes()
+    for length in (0, 700, 150_000, len(whole) - 1500):
+        tar.write_bytes(whole[:length])
+        with pytest.raises(IntegrityError):
+            board.take_pipe(whole[:length]) if pipe else board.take(tar)
+        assert board.leftovers() == []
+    tar.write_bytes(whole)
+    assert board.take(tar).models[0].installed.path.read_bytes() == MODEL
 
 
 def a_flipped_byte(path: Path) -> None:
