@@ -75,14 +75,16 @@ def folders_at(path: Path) -> list[Path]:
     with disk_errors(path):
         if is_file(path / MANIFEST):
             return [path]
-        if is_file(path / UNFINISHED):
-            raise IntegrityError(
-                f"the export in {path} was not finished",
-                cause=["it was ended, or is still being written"],
-                hint="run the same `rkfetch export` again: it goes on with what is there",
-            )
-        below = sorted(p for p in path.iterdir() if not p.name.startswith("."))
-        return [p for p in below if is_file(p / MANIFEST)]
+        below = sorted(path.iterdir())
+        found = [p for p in below if not p.name.startswith(".") and is_file(p / MANIFEST)]
+        unfinished = [p for p in (path, *below) if is_file(p / UNFINISHED)]
+    if unfinished and not found:
+        raise IntegrityError(
+            f"the export in {path} was not finished",
+            cause=["it was ended, or is still being written"],
+            hint="run the same `rkfetch export` again: it goes on with what is there",
+        )
+    return found
 
 
 def is_file(path: Path) -> bool:

@@ -36,8 +36,10 @@ HERE = ("--platform", "rk3576", "--runtime", "1.2.3")
 class Board:
     """A board: nothing that it runs has a network."""
 
-    def __init__(self, folder: Path, *, runtime: str = "1.2.3") -> None:
+    def __init__(self, folder: Path, *, runtime: str = "1.2.3", like: Board | None = None) -> None:
         self.home = folder / "store"
+        if like is not None:
+            shutil.copytree(like.home, self.home)
         self.root = folder / "root"
         self.root.mkdir(parents=True)
         rock_4d(self.root, runtime=runtime)
@@ -81,22 +83,26 @@ def alone() -> tuple[str, ...]:
     return command if tried.returncode == 0 else ()
 
 
-def serve_base(world: World, repo: str = BASE, *, gated: bool = False) -> None:
+def serve_base(world: World) -> None:
     """Publish a base model's small files; its weights are not looked at."""
-    there = world.hub.add_repo(
-        repo, card="---\nlicense: apache-2.0\n---\n# A model\n", gated="manual" if gated else False
-    )
+    there = world.hub.add_repo(BASE, card="---\nlicense: apache-2.0\n---\n# A model\n")
     there.add_files(TOKENIZER, lfs=False)
     there.add_file("model.safetensors", b"not asked for")
 
 
-def have_pair(world: World) -> None:
-    """Have a vision model and its encoder on the PC."""
+def serve_pair(world: World) -> None:
+    """Publish a vision model and its encoder."""
     world.add(SEER, repo=SEES, seed=5, file_type=38, architecture="qwen2vl")
     there = world.hub.find_repo(SEES)
     assert there is not None
-    encoder = there.add_file(ENCODER, rknn_bytes("rk3576", seed=5))
-    world.update()
+    there.add_file(ENCODER, rknn_bytes("rk3576", seed=5))
+
+
+def have_pair(world: World) -> None:
+    """Have a vision model and its encoder on the PC."""
+    there = world.hub.find_repo(SEES)
+    assert there is not None
+    encoder = there.head.files[ENCODER]
     assert world.run(f"hf:{SEES}/{SEER}", *HERE).code == 0
     store = Store(world.home)
     item = store.find(world.sha256(SEER, SEES))

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import tarfile
 import time
+from copy import copy
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,29 +27,52 @@ from e2e.boards_offline import (
     Board,
     have_pair,
     serve_base,
+    serve_pair,
 )
-from e2e.world import OTHER, QWEN, RKFETCH, W4, W8
+from e2e.world import OTHER, QWEN, RKFETCH, SIZE, W4, W8, World
+from hub.server import Hub
 
 if TYPE_CHECKING:
-    from e2e.world import World
+    from collections.abc import Iterator
 
 pytestmark = pytest.mark.once
 NAME = "qwen2.5-1.5b"
 
 
-@pytest.fixture
-def board(tmp_path: Path) -> Board:
-    return Board(tmp_path / "board")
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[World, Board]]:
+    """What every test begins with, made once: a PC whose catalog knows the Hub, a new board."""
+    folder = tmp_path_factory.mktemp("made")
+    with Hub() as hub:
+        world = World(hub, folder / "pc")
+        world.add(W4, seed=1)
+        world.add(W8, seed=2, size=SIZE * 2)
+        world.add(OTHER, seed=3, platform="rk3588", npu_cores=3)
+        repo = hub.find_repo(QWEN)
+        assert repo is not None
+        repo.add_file("README.md", b"# Builds of Qwen2.5\n", lfs=False)
+        serve_base(world)
+        serve_pair(world)
+        world.update()
+        board = Board(folder / "board")
+        assert board.run("catalog", "status").code == 0
+        yield world, board
 
 
 @pytest.fixture
-def pc(qwen: World) -> World:
-    serve_base(qwen)
-    repo = qwen.hub.find_repo(QWEN)
-    assert repo is not None
-    repo.add_file("README.md", b"# Builds of Qwen2.5\n", lfs=False)
-    qwen.update()
-    return qwen
+def pc(made: tuple[World, Board], tmp_path: Path) -> World:
+    world = copy(made[0])
+    world.home = tmp_path / "pc"
+    shutil.copytree(made[0].home, world.home)
+    more = {"RKFETCH_HOME": str(world.home), "HF_HOME": str(tmp_path / "hf")}
+    world.env = {**world.env, **more}
+    world.hub.forget()
+    return world
+
+
+@pytest.fixture
+def board(made: tuple[World, Board], tmp_path: Path) -> Board:
+    return Board(tmp_path / "board", like=made[1])
 
 
 def export(pc: World, *args: str) -> None:
@@ -103,17 +127,17 @@ def test_a_folder_is_carried_to_a_board_without_a_network(
     assert list((board.home / "models").iterdir()) == []
 
 
-def test_a_vision_model_comes_with_its_encoder(world: World, board: Board, tmp_path: Path) -> None:
-    have_pair(world)
-    export(world, SEER, "-o", str(tmp_path / "models"), "--no-tokenizer")
+def test_a_vision_model_comes_with_its_encoder(pc: World, board: Board, tmp_path: Path) -> None:
+    have_pair(pc)
+    export(pc, SEER, "-o", str(tmp_path / "models"), "--no-tokenizer")
     came = board.run("import", str(tmp_path / "models"), "--json")
     (file,) = json.loads(came.out)["files"]
     (companion,) = file["companions"]
     assert companion["artifact"]["path"] == ENCODER
-    item = board.store.find(world.sha256(SEER, SEES))
+    item = board.store.find(pc.sha256(SEER, SEES))
     assert item is not None
     (encoder,) = board.store.companions(item)
-    assert encoder.record.sha256 == world.sha256(ENCODER, SEES)
+    assert encoder.record.sha256 == pc.sha256(ENCODER, SEES)
 
 
 def test_a_tar_file_and_a_pipe_do_the_same(pc: World, board: Board, tmp_path: Path) -> None:
@@ -128,7 +152,7 @@ def test_a_tar_file_and_a_pipe_do_the_same(pc: World, board: Board, tmp_path: Pa
         check=True,
     ).stdout
     assert raw == tar.read_bytes()
-    other = Board(tmp_path / "other")
+    other = Board(tmp_path / "other", like=board)
     from_file, from_pipe = board.run("import", str(tar)), other.run("import", "-", given=raw)
     assert (from_file.code, from_pipe.code) == (0, 0), (from_file.err, from_pipe.err)
     assert len(from_file.out.splitlines()) == 2
@@ -199,8 +223,8 @@ def test_nothing_that_fits_is_three_and_force_takes_it(
     assert board.store.find(pc.sha256(OTHER)) is not None
 
 
-def test_a_runtime_that_would_refuse_it(pc: World, tmp_path: Path) -> None:
-    old = Board(tmp_path / "old", runtime="1.1.4")
+def test_a_runtime_that_would_refuse_it(pc: World, board: Board, tmp_path: Path) -> None:
+    old = Board(tmp_path / "old", runtime="1.1.4", like=board)
     export(pc, NAME, *HERE, "-o", str(tmp_path / "models"))
     refused = old.run("import", str(tmp_path / "models"))
     assert refused.code == 3
@@ -240,39 +264,33 @@ def test_an_export_that_was_killed_goes_on_and_is_none_before(
     script = (
         "import os, signal, sys\n"
         "from rkfetch.catalog.carried import making\n"
-        "put = making._Writing._finish\n"
         "making._Writing._finish = lambda self: os.kill(os.getpid(), signal.SIGKILL)\n"
         "from rkfetch.cli.main import main\n"
         "main(sys.argv[1:])\n"
     )
-    for target in (folder, tmp_path / "mounted"):
-        if target.name == "mounted":
-            target.mkdir()  # as the place where a stick is mounted
-        killed = subprocess.run(
-            [sys.executable, "-c", script, "export", NAME, *HERE, "-o", str(target)],
-            env=pc.env,
-            capture_output=True,
-            check=False,
-        )
-        assert killed.returncode == -signal.SIGKILL, killed.stderr
-        refused = board.run("import", str(target))
-        assert refused.code in {2, 7}, refused.err
-        assert refused.out == ""
-        again = pc.run("export", NAME, *HERE, "-o", str(target), "--json").json
-        assert again["present_files"] > 0
-        assert names(target) == names(tmp_path / "whole")
+    killed = subprocess.run(
+        [sys.executable, "-c", script, "export", NAME, *HERE, "-o", str(folder)],
+        env=pc.env,
+        capture_output=True,
+        check=False,
+    )
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    assert not folder.exists()
+    refused = board.run("import", str(folder.parent))
+    assert (refused.code, refused.out) == (7, ""), refused.err
+    again = pc.run("export", NAME, *HERE, "-o", str(folder), "--json").json
+    assert again["present_files"] > 0
+    assert names(folder) == names(tmp_path / "whole")
     assert [p.name for p in folder.parent.iterdir()] == ["models"]
     assert board.run("import", str(folder)).code == 0
 
 
 def test_an_import_that_was_killed_goes_on(pc: World, board: Board, tmp_path: Path) -> None:
-    pc.add(W4, seed=1, size=30_000_000)
-    pc.update()
     tar = tmp_path / "models.tar"
-    export(pc, NAME, *HERE, "-o", str(tar))
+    export(pc, f"{NAME}@w8a8", *HERE, "-o", str(tar))
     with board.start("import", "-") as process:
         assert process.stdin is not None
-        process.stdin.write(tar.read_bytes()[:20_000_000])
+        process.stdin.write(tar.read_bytes()[:4_000_000])
         process.stdin.flush()
         process.kill()
     assert not list(board.home.glob("models/*/*.rkllm"))
@@ -326,7 +344,7 @@ def test_a_stick_that_is_mounted_read_only(pc: World, board: Board, tmp_path: Pa
         assert came.code == 0, came.err
         assert Path(came.out.strip()).stat().st_nlink == 1
         assert board.run(NAME, "--offline").out == came.out
-        other = Board(tmp_path / "other")
+        other = Board(tmp_path / "other", like=board)
         assert other.run("import", str(stick / "too.tar")).code == 0
     finally:
         subprocess.run(["umount", str(stick)], check=True)
@@ -352,15 +370,24 @@ def test_an_export_is_deterministic_and_costs_no_network_the_second_time(
     assert model.stat().st_nlink == 3
 
 
-def test_a_gated_base_is_said_and_left_out(qwen: World, tmp_path: Path) -> None:
-    serve_base(qwen, gated=True)
-    done = qwen.run("export", NAME, *HERE, "-o", str(tmp_path / "models"))
+@pytest.fixture
+def gated(pc: World) -> Iterator[None]:
+    base = pc.hub.find_repo(BASE)
+    assert base is not None
+    base.gated = "manual"
+    yield
+    base.gated = False
+
+
+@pytest.mark.usefixtures("gated")
+def test_a_gated_base_is_said_and_left_out(pc: World, tmp_path: Path) -> None:
+    done = pc.run("export", NAME, *HERE, "-o", str(tmp_path / "models"))
     said = " ".join(done.err.split())
     assert done.code == 0
     assert "is gated by its owner" in said
     assert "goes without its tokenizer" in said
     assert not list((tmp_path / "models").rglob("tokenizer.json"))
-    quiet = qwen.run("export", NAME, *HERE, "-o", str(tmp_path / "more"), "--json", "--quiet")
+    quiet = pc.run("export", NAME, *HERE, "-o", str(tmp_path / "more"), "--json", "--quiet")
     assert any("gated" in sentence for sentence in quiet.json["missing"])
 
 
