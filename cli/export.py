@@ -266,7 +266,8 @@ def _installed_as(store: Store, question: Question) -> Installed | None:
 
 
 def _write_tar(load: Load, output: str, progress: Silent) -> Written:
-    from rkfetch.catalog.carried.making import Written, write_tar, write_tar_file
+    from rkfetch.catalog.carried.making import Written
+    from rkfetch.catalog.carried.tarring import write_tar, write_tar_file
 
     if output != "-":
         write_tar_file(load, Path(output).expanduser(), progress)

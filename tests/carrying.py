@@ -8,9 +8,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from rkfetch.catalog.carried.gathering import Chosen, gather
-from rkfetch.catalog.carried.making import folder_for, write_tar_file
+from rkfetch.catalog.carried.making import folder_for
 from rkfetch.catalog.carried.places import StreamPlace, opened
 from rkfetch.catalog.carried.taking import take_in
+from rkfetch.catalog.carried.tarring import write_tar_file
 from rkfetch.catalog.database import Catalog
 from rkfetch.catalog.files import create
 from rkfetch.catalog.writer import Writer

@@ -1,4 +1,4 @@
-"""Write an export: a folder that is whole or not there, or a tar file piece by piece.
+"""Write an export as a folder, which is whole or not there.
 
 A folder that is there already is brought up to date in place: what has the right content stays,
 and the list that makes it an export is replaced last.
@@ -6,19 +6,13 @@ and the list that makes it an export is replaced last.
 
 from __future__ import annotations
 
-import fcntl
-import hashlib
-import os
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rkfetch.catalog.published.reading import FormError
-from rkfetch.registry import tar
-from rkfetch.registry.disk_failures import largest_file
 from rkfetch.registry.durable import (
-    BLOCK_BYTES,
     disk_errors,
     hash_file,
     make_directory,
@@ -26,7 +20,7 @@ from rkfetch.registry.durable import (
     sync_directory,
     write_durably,
 )
-from rkfetch.registry.errors import DiskSpaceError, IntegrityError, UsageError
+from rkfetch.registry.errors import IntegrityError, UsageError
 from rkfetch.registry.place import link_or_copy
 from rkfetch.registry.progress import NoProgress
 
@@ -40,10 +34,11 @@ from .form import (
     read_manifest,
 )
 from .gathering import Before
+from .ground import alone_in, has_links, require_size, saying_where
 from .knowledge import read_lines
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
 
     from rkfetch.registry.progress import Progress
 
@@ -51,8 +46,6 @@ if TYPE_CHECKING:
     from .gathering import Load
 
 _NOT_OURS_BUT_FINE = {"lost+found", "System Volume Information", "$RECYCLE.BIN"}
-_ROOM = "make room there, or name another place with -o"
-_OTHER_FORM = "format the stick as exFAT or ext4, or name a place on another disk with -o"
 
 
 @dataclass(kw_only=True)
@@ -75,22 +68,8 @@ def folder_for(folder: Path) -> Iterator[Folder]:
         IntegrityError: what is there cannot be read.
     """
     folder = folder.absolute()
-    with _alone_in(folder.parent):
+    with alone_in(folder.parent):
         yield Folder(folder)
-
-
-@contextmanager
-def _alone_in(folder: Path) -> Iterator[None]:
-    """Let one export at a time be made in a folder; no lock file is left where people look."""
-    make_directory(folder)
-    with disk_errors(folder):
-        handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        with disk_errors(folder):
-            fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(handle)
 
 
 class Folder:
@@ -147,7 +126,7 @@ class Folder:
             UsageError, RkfetchError: it cannot be written.
         """
         writing = _Writing(self._at, load, progress or NoProgress())
-        with _room():
+        with saying_where():
             written = writing.run()
             if self._is_new:
                 with disk_errors(self._folder):
@@ -219,7 +198,7 @@ class _Writing:
         require_size(self._folder, [file.size_bytes for file in missing])
         with disk_errors(self._folder):
             device = self._folder.stat().st_dev
-            links = _has_links(self._folder)
+            links = has_links(self._folder)
         need = 0
         for file in missing:
             source = self._load.sources.get(file.path)
@@ -272,143 +251,3 @@ class _Writing:
         for path in sorted(parts.rglob("*"), reverse=True) if parts.is_dir() else ():
             if path.is_file() and path.relative_to(folder).as_posix() not in listed:
                 path.unlink()
-
-
-def _has_links(folder: Path) -> bool:
-    """Tell whether a file system knows hard links."""
-    probe, other = folder / ".rkfetch-link", folder / ".rkfetch-link2"
-    try:
-        for path in (probe, other):
-            path.unlink(missing_ok=True)
-        probe.touch()
-        os.link(probe, other)
-    except OSError:
-        return False
-    finally:
-        with suppress(OSError):
-            probe.unlink(missing_ok=True)
-            other.unlink(missing_ok=True)
-    return True
-
-
-def require_size(place: Path, sizes: Sequence[int]) -> None:
-    """Check that a file system holds files of these sizes, before anything is written.
-
-    Raises:
-        DiskSpaceError: it does not.
-    """
-    most, largest = largest_file(place), max(sizes, default=0)
-    if most is not None and largest > most:
-        raise DiskSpaceError(
-            f"the file system of {place} does not hold files of that size",
-            need_bytes=largest,
-            where=str(place),
-            cause=[f"one of them has {largest:,} bytes; FAT32 ends at {most:,}"],
-            hint=_OTHER_FORM,
-        )
-
-
-@contextmanager
-def _room() -> Iterator[None]:
-    """Say of a full disk what helps here: what is exported to is not the store."""
-    try:
-        yield
-    except DiskSpaceError as error:
-        if error.hint != _OTHER_FORM:
-            error.hint = _ROOM
-        raise
-
-
-# --- tar files ----------------------------------------------------------------------------------
-
-
-def write_tar(
-    load: Load, write: Callable[[bytes], object], progress: Progress | None = None
-) -> None:
-    """Write an export as a tar file, its list first; the same export gives the same bytes.
-
-    Raises:
-        IntegrityError: a file of the store turned out damaged: what was written is no export.
-        RkfetchError: a file cannot be read.
-    """
-    progress = progress or NoProgress()
-    progress.phase("install")
-    progress.started(load.size_bytes, 0)
-    done = 0
-
-    def put(name: str, size_bytes: int, content: Iterator[bytes]) -> None:
-        nonlocal done
-        write(tar.head(f"{TOP}/{name}", size_bytes))
-        for piece in content:
-            write(piece)
-            done += len(piece)
-            progress.advanced(done)
-        write(tar.filling(size_bytes))
-
-    for name, text in load.lists.items():
-        put(name, len(text), iter([text]))
-    for file in load.export.files:
-        put(file.path, file.size_bytes, _content(load.sources[file.path], file))
-    for name, text in load.notes.items():
-        put(name, len(text), iter([text]))
-    write(tar.END)
-
-
-def _content(source: Path | bytes, file: CarriedFile) -> Iterator[bytes]:
-    if isinstance(source, bytes):
-        yield source
-        return
-    digest, left = hashlib.sha256(), file.size_bytes
-    with disk_errors(source), source.open("rb", buffering=0) as content:
-        while left and (piece := content.read(min(BLOCK_BYTES, left))):
-            digest.update(piece)
-            left -= len(piece)
-            yield piece
-    if left or digest.hexdigest() != file.sha256:
-        raise IntegrityError(
-            f"{source} is damaged",
-            expected=file.sha256,
-            actual=digest.hexdigest(),
-            cause=["its content changed after it was installed"],
-            hint="rkfetch verify",
-        )
-
-
-def write_tar_file(load: Load, path: Path, progress: Progress | None = None) -> None:
-    """Write an export as a tar file that is there whole or not at all.
-
-    Raises:
-        UsageError: another file is there, or it cannot be written.
-        DiskSpaceError: there is no room; known before anything is written.
-        IntegrityError, RkfetchError: as `write_tar`.
-    """
-    path = path.absolute()
-    partial = path.with_name(f"{path.name}.partial")
-    with _room(), _alone_in(path.parent), disk_errors(path):
-        if os.path.lexists(path) and not is_export_tar(path):
-            raise UsageError(
-                f"{path} is there already, and is no export",
-                hint="name another place with -o, or remove it",
-            )
-        partial.unlink(missing_ok=True)
-        size = load.size_bytes + 1024 * (len(load.sources) + 8)
-        require_size(path.parent, [size])
-        require_space(path.parent, size)
-        try:
-            with partial.open("xb") as file:
-                write_tar(load, file.write, progress)
-                file.flush()
-                os.fsync(file.fileno())
-            partial.replace(path)
-            sync_directory(path.parent)
-        finally:
-            partial.unlink(missing_ok=True)
-
-
-def is_export_tar(path: Path) -> bool:
-    """Tell whether a file begins like a tar file of ours."""
-    with suppress(OSError), path.open("rb") as file:
-        return path.is_file() and file.read(len(TOP) + 1 + len(MANIFEST)) == (
-            f"{TOP}/{MANIFEST}".encode()
-        )
-    return False

@@ -8,26 +8,20 @@ digests, formats, and what the headers say of chip and toolkit.
 from __future__ import annotations
 
 import contextlib
-import datetime as dt
 import hashlib
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
-from rkfetch import __version__
 from rkfetch.catalog.probe import note_file
 from rkfetch.catalog.published.reading import FormError
 from rkfetch.registry.beside import LARGEST_BYTES, put
-from rkfetch.registry.compat import Level
 from rkfetch.registry.durable import disk_errors, require_space
 from rkfetch.registry.errors import IntegrityError, RkfetchError
 from rkfetch.registry.imports import import_file, require_model
-from rkfetch.registry.judge import judge
-from rkfetch.registry.model import Artifact, Evidence, Origin, settle
 from rkfetch.registry.progress import NoProgress
-from rkfetch.registry.record import attributes_of
-from rkfetch.registry.rknn import complaint, read_file
 
 from . import knowledge
+from .checking import Checked, misfit, require_digest, signed_by
 from .form import LARGEST_CATALOG_FILE, MODEL, VISION, read_manifest
 
 if TYPE_CHECKING:
@@ -38,15 +32,12 @@ if TYPE_CHECKING:
     from rkfetch.registry.model import Target
     from rkfetch.registry.place import How
     from rkfetch.registry.progress import Progress
-    from rkfetch.registry.record import Record
     from rkfetch.registry.rkllm import RkllmFacts
     from rkfetch.registry.store import Installed, Store
 
     from .form import CarriedFile, CarriedModel, Export
     from .knowledge import Learned
     from .places import Place
-
-_AGAIN = "copy the export once more, or make it anew; nothing of this file was taken"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,7 +95,7 @@ def take_in(
     task = _Task(place, store, catalog, progress or NoProgress(), copy=copy)
     wanted: list[tuple[CarriedModel, str | None]] = []
     for model in export.models:
-        why = None if target is None else _misfit(model, target)
+        why = None if target is None else misfit(model, target)
         if why is None or force:
             wanted.append((model, why))
         else:
@@ -122,7 +113,7 @@ def _listed(place: Place, catalog: Catalog, taken: Taken) -> Export:
     """Return the list, once its signature was looked at."""
     content, signature = place.lists()
     if signature is not None:
-        _look_at_signature(content, signature, catalog, taken)
+        taken.signed, taken.key = signed_by(content, signature, catalog, where=place.name)
     try:
         return read_manifest(content)
     except FormError as error:
@@ -131,57 +122,6 @@ def _listed(place: Place, catalog: Catalog, taken: Taken) -> Export:
             cause=[str(error)],
             hint="was the export made by rkfetch? Nothing of it was taken",
         ) from error
-
-
-def _look_at_signature(content: bytes, signature: bytes, catalog: Catalog, taken: Taken) -> None:
-    """Check a signature whose key is known; of any other only the number can be told."""
-    from rkfetch.catalog.published.signing import key_number, number_of, verify
-
-    number = key_number(signature)
-    known = {number_of(key): key for key in knowledge.known_keys(catalog)}
-    taken.signed, taken.key = "unknown", number
-    if number is None or number in known:
-        # One that cannot be read fails here, too, with the reason.
-        key = known[number] if number is not None else ""
-        verify(content, signature, key, what=taken.place)
-        taken.signed, taken.key = "known", key
-
-
-def _misfit(model: CarriedModel, target: Target) -> str | None:
-    """Return why a model does not fit a board, as its record tells; None if it may."""
-    artifact = _artifact(model)
-    verdict = judge(artifact, target)
-    return verdict.reasons[0].text if verdict.level is Level.INCOMPATIBLE else None
-
-
-def _artifact(model: CarriedModel) -> Artifact:
-    record = model.main.provenance
-    said = [
-        Evidence(attribute=name, value=value, origin=_origin(of.get("origin")), place=record.path)
-        for name, of in record.attributes.items()
-        if (value := of.get("value"))
-    ]
-    if record.model:
-        name = record.model.rpartition("/")[2]
-        said.append(
-            Evidence(attribute="model", value=name, origin=Origin.FILE_NAME, place=record.path)
-        )
-    return Artifact(
-        source=record.source,
-        repo=record.repo,
-        path=record.path,
-        revision=record.revision,
-        size_bytes=record.size_bytes,
-        sha256=record.sha256,
-        attributes=settle(said),
-    )
-
-
-def _origin(text: str | None) -> Origin:
-    try:
-        return Origin(text)
-    except ValueError:
-        return Origin.FILE_NAME
 
 
 class _Task:
@@ -249,7 +189,7 @@ class _Task:
         here = self._store.find(file.sha256)
         if here is not None:
             return here, "present"
-        checked = _Checked(file, model, self._place.name)
+        checked = Checked(file, model, self._place.name)
         path = self._place.path_of(file)
         if path is None:
             done = self._from_stream(file, checked)
@@ -265,7 +205,7 @@ class _Task:
         return done
 
     def _from_stream(
-        self, file: CarriedFile, checked: _Checked
+        self, file: CarriedFile, checked: Checked
     ) -> tuple[Installed, Literal["present"] | How]:
         """Take in a file that comes piece by piece, under a key that no download works under."""
         key = hashlib.sha256(f"carried:{file.sha256}".encode()).hexdigest()
@@ -313,7 +253,7 @@ class _Task:
         """Return the content of a small file, verified."""
         assert file.size_bytes <= most  # the list was read strictly
         content = b"".join(self._place.content(file))
-        _require_digest(file, hashlib.sha256(content).hexdigest(), self._place.name)
+        require_digest(file, hashlib.sha256(content).hexdigest(), self._place.name)
         return content
 
     def learn(self, export: Export, taken: Taken) -> None:
@@ -333,62 +273,3 @@ class _Task:
         for sha256, facts in self._read.items():
             for artifact in self._catalog.by_sha256(sha256)[:1]:
                 note_file(self._catalog, artifact, sha256, facts)
-
-
-class _Checked:
-    """Compares a file with what the list says of it, and gives its record."""
-
-    def __init__(self, file: CarriedFile, model: CarriedModel, where: str) -> None:
-        self._file = file
-        self._model = model
-        self._where = where
-        self.facts: RkllmFacts | None = None
-
-    def __call__(self, sha256: str, facts: RkllmFacts) -> Record:
-        """Return the record of a file with this digest and header.
-
-        Raises:
-            IntegrityError: it is another file than is listed, or of another kind.
-        """
-        file = self._file
-        _require_digest(file, sha256, self._where)
-        wanted = "rkllm" if file.role == MODEL else "rknn"
-        if facts.format != wanted:
-            raise self._lie(f"it is no .{wanted} file but {facts.explanation or facts.format}")
-        record = file.provenance
-        header = attributes_of(facts) if wanted == "rkllm" else {}
-        for name in ("platform", "toolkit") if header else ():
-            said = self._model.attribute(name)
-            own = header.get(name, {}).get("value")
-            if None not in {said, own} and said != own:
-                raise self._lie(f"the list says {name} {said}, its header says {own}")
-        self.facts = facts
-        now = dt.datetime.now(tz=dt.timezone.utc)
-        return replace(
-            record,
-            attributes={**record.attributes, **header},
-            fetched_at=now.isoformat(timespec="seconds"),
-            rkfetch=__version__,
-        )
-
-    def require_chip(self, path: Path) -> None:
-        """Check that an encoder was built for the chip of its model."""
-        facts = read_file(path)
-        platform = _artifact(self._model).platform
-        why = complaint(facts, platform) if facts is not None else None
-        if why is not None:
-            raise self._lie(why)
-
-    def _lie(self, why: str) -> IntegrityError:
-        return IntegrityError(f"{self._file.path} of {self._where}: {why}", hint=_AGAIN)
-
-
-def _require_digest(file: CarriedFile, sha256: str, where: str) -> None:
-    if sha256 != file.sha256:
-        raise IntegrityError(
-            f"{file.path} of {where} is damaged",
-            expected=file.sha256,
-            actual=sha256,
-            cause=[f"its SHA-256 should be {file.sha256}", f"and is {sha256}"],
-            hint=_AGAIN,
-        )

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from carrying import ENCODER, MODEL, NAME, SMALL, Machine, sha256
-from rkfetch.catalog.carried import making
+from rkfetch.catalog.carried import ground, making
 from rkfetch.catalog.carried.places import StreamPlace, folders_at, opened
 from rkfetch.catalog.carried.taking import take_in
 from rkfetch.catalog.database import Catalog
@@ -292,7 +292,7 @@ def test_an_unfinished_one_in_a_mounted_folder_is_said(
 def test_fat32_is_known_before_anything_is_written(
     pc: Machine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(making, "largest_file", lambda _: 100_000)
+    monkeypatch.setattr(ground, "largest_file", lambda _: 100_000)
     for place in (tmp_path / "models", tmp_path / "models.tar"):
         with pytest.raises(DiskSpaceError, match="does not hold files of that size") as error:
             (pc.export_tar if place.suffix else pc.export)(place, pc.add())
