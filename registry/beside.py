@@ -97,6 +97,8 @@ def put(store: Store, item: Installed, name: str, content: bytes) -> None:
 def paths_in(entry: Path) -> list[Path]:
     """Return the folder of these files in an entry of the store, then what is in it, if any."""
     folder = entry / FOLDER
-    if folder.is_symlink() or not folder.is_dir():
+    if folder.is_symlink():
+        return [folder]  # nothing of what it leads to is ours
+    if not folder.is_dir():
         return []
     return [folder, *(folder / name for name in sorted(os.listdir(folder)))]  # noqa: PTH208

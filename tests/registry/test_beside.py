@@ -74,6 +74,7 @@ def test_a_folder_that_is_a_link_is_not_followed(store: Store, tmp_path: Path) -
         put(store, item, "x", b"theirs")
     store.remove(item)
     assert (mine / "x").read_bytes() == b"mine"
+    assert not item.path.parent.exists()
 
 
 def test_a_licence_is_noted_in_the_record(store: Store) -> None:
