@@ -296,7 +296,8 @@ def _say(load: Load, written: Written, where: str) -> None:
     if written.present:
         how.append(f"{written.present} files were there already")
     more = f" ({'; '.join(how)})" if how else ""
-    say_wrapped(f"{count}, {human_bytes(load.size_bytes)}, in {safe(where, limit=1000)}{more}")
+    place = "on stdout" if where == "stdout" else f"in {safe(where, limit=1000)}"
+    say_wrapped(f"{count}, {human_bytes(load.size_bytes)}, {place}{more}")
     if load.key is None:
         say_wrapped("it is not signed: --key FILE, or the setting `signing_key`, would sign it")
     else:

@@ -154,13 +154,17 @@ class _Task:
 
     def take_in(self, catalog: Catalog, name: str, *, target: Target | None, force: bool) -> None:
         """Take an export in, and tell."""
-        from rkfetch.catalog.carried.places import opened
+        from rkfetch.catalog.carried.places import STDIN, opened
         from rkfetch.catalog.carried.taking import take_in
 
         from .carried import export_json, model_json, none_fits, say_taken
         from .progress import for_reading
 
-        progress = for_reading(f"reading {safe(name)}", json_lines=self._as_json, quiet=self._quiet)
+        progress = for_reading(
+            f"reading {safe(name) if name != STDIN else 'the tar file on stdin'}",
+            json_lines=self._as_json,
+            quiet=self._quiet,
+        )
         try:
             with closing(progress), opened(name) as place:
                 taken = take_in(
