@@ -23,7 +23,6 @@ def exports_at(name: str) -> list[str]:
 
     Raises:
         IntegrityError: an export is there that was never finished.
-        UsageError, RkfetchError: a folder cannot be read.
     """
     path = Path(name)
     if name == STDIN:

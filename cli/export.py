@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 
     from .progress import Silent
 
+_OF_THE_TOKENIZER = frozenset({"tokenizer", "chat-template", "config"})
 _NO_ANSWER = (ConversionUnavailableError, IncompatibleError, UnknownModelError, UsageError)
 
 ModelsArgument = Annotated[
@@ -192,7 +193,8 @@ class _Task:
             )
         companions = self._companions(item)
         self._leave_out(missing)
-        return Chosen(installed=item, companions=companions)
+        without = frozenset() if self._tokenizer else _OF_THE_TOKENIZER
+        return Chosen(installed=item, companions=companions, without=without)
 
     def _companions(self, item: Installed) -> tuple[Installed, ...]:
         """Return its vision encoder, if it has one; one that is not here is said."""

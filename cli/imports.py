@@ -87,6 +87,10 @@ def import_command(
       rkfetch import --move ~/Downloads/*.rkllm
       rkfetch import --copy /media/usb/models
       rkfetch import models.tar
+
+    \b
+    Exit codes: 0 verified and here, 2 wrong usage, 3 nothing of an export fits this board,
+      7 integrity, 8 disk, 130 interrupted.
     """
     store = open_store()
     task = _Task(

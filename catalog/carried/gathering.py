@@ -48,6 +48,8 @@ class Chosen:
 
     installed: Installed
     companions: tuple[Installed, ...] = ()
+    without: frozenset[str] = frozenset()
+    """Roles of what lies beside it and is to be left out."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -139,6 +141,8 @@ class _Gathering:
         folder = folder_name(item)
         small = []
         for near in beside(item):
+            if near.role in chosen.without:
+                continue
             with disk_errors(near.path):
                 digest = hash_file(near.path).hexdigest()
             path = f"{folder}/beside/{near.path.name}"

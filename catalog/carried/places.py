@@ -12,7 +12,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Protocol
 
-from rkfetch.registry.durable import BLOCK_BYTES, disk_errors
+from rkfetch.registry.disk_failures import failure_of_disk, is_of_disk
+from rkfetch.registry.durable import BLOCK_BYTES
 from rkfetch.registry.errors import IntegrityError, UsageError
 from rkfetch.registry.tar import TarReader
 
@@ -72,12 +73,14 @@ def folders_at(path: Path) -> list[Path]:
     Raises:
         IntegrityError: an export is there that was never finished.
     """
-    with disk_errors(path):
+    try:
         if is_file(path / MANIFEST):
             return [path]
         below = sorted(path.iterdir())
         found = [p for p in below if not p.name.startswith(".") and is_file(p / MANIFEST)]
         unfinished = [p for p in (path, *below) if is_file(p / UNFINISHED)]
+    except OSError:
+        return []  # who looks for files in it says why it cannot be read
     if unfinished and not found:
         raise IntegrityError(
             f"the export in {path} was not finished",
@@ -93,6 +96,17 @@ def is_file(path: Path) -> bool:
         return stat.S_ISREG(path.lstat().st_mode)
     except (FileNotFoundError, NotADirectoryError, PermissionError):
         return False
+
+
+@contextmanager
+def _reading(path: Path) -> Iterator[None]:
+    """Say of a place that it cannot be read, which is another thing than not to be written."""
+    try:
+        yield
+    except OSError as error:
+        if is_of_disk(error):
+            raise failure_of_disk(error, path) from error
+        raise UsageError(f"{path} cannot be read", cause=[error.strerror or str(error)]) from error
 
 
 class FolderPlace:
@@ -111,13 +125,13 @@ class FolderPlace:
         )
 
     def _small(self, path: Path, most: int) -> bytes:
-        with disk_errors(path), path.open("rb") as file:
+        with _reading(path), path.open("rb") as file:
             return file.read(most + 1)
 
     def path_of(self, file: CarriedFile) -> Path:
         """Return where a file lies; a link, which could lead anywhere, is none."""
         path = self._folder / file.path
-        with disk_errors(path):
+        with _reading(path):
             if not is_file(path) or Path(os.path.realpath(path)) != path:
                 raise IntegrityError(
                     f"{file.path} is missing in {self.name}",
@@ -138,7 +152,7 @@ class FolderPlace:
     def content(self, file: CarriedFile) -> Iterator[bytes]:
         """Yield the content of a file."""
         path, left = self.path_of(file), file.size_bytes
-        with disk_errors(path), path.open("rb", buffering=0) as content:
+        with _reading(path), path.open("rb", buffering=0) as content:
             while left and (piece := content.read(min(BLOCK_BYTES, left))):
                 left -= len(piece)
                 yield piece
@@ -287,7 +301,7 @@ def opened(text: str) -> Iterator[Place]:
     if path.is_dir():
         yield FolderPlace(path)
         return
-    with disk_errors(path):
+    with _reading(path):
         file = path.open("rb")
     with file:
         yield TarPlace(file, str(path))

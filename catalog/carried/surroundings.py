@@ -131,6 +131,8 @@ class _Task:
         """Have the uploader's card and licence; the tokenizer, too, if the base has given none."""
         record = self._item.record
         needs = self._wants_tokenizer and "tokenizer" not in self._roles
+        if self._http is None and self._roles:
+            return  # it was asked for once, and perhaps there is none
         upload = self._listed(record.repo, record.revision, "the model card")
         if upload is None:
             return
@@ -140,14 +142,14 @@ class _Task:
         files = [
             file
             for file in upload.listing
-            if file.path == _README
+            if (file.path == _README and file.size_bytes <= LARGEST_BYTES)
             or (_is_wanted(file, tokenizer=needs) and file.path not in there)
         ]
         self._have(upload, files)
 
     def _listed(self, repo: str, revision: str | None, what: str) -> BaseModel | None:
         if self._http is None:
-            self._missing.append(f"{what} were not fetched: the network is switched off")
+            self._missing.append(f"{what}: not fetched, for the network is switched off")
             return None
         with self._unless_impossible(what):
             return list_files(repo, revision, http=self._http, waiting=self._progress.waiting)
@@ -164,11 +166,12 @@ class _Task:
             here = fetch(wanted, http=self._http, progress=self._progress)
         if here is None or here.path is None:
             return
-        for file in files:
-            path = here.path / file.path
-            with disk_errors(path):
-                content = path.read_bytes()
-            put(self._store, self._item, CARD if file.path == _README else file.path, content)
+        with self._unless_impossible("the files beside it"):
+            for file in files:
+                path = here.path / file.path
+                with disk_errors(path):
+                    content = path.read_bytes()
+                put(self._store, self._item, CARD if file.path == _README else file.path, content)
 
     def _require_link(self, wanted: BaseModel) -> None:
         """Have consent to what would come over a link that costs."""

@@ -366,9 +366,11 @@ def test_an_export_is_deterministic_and_costs_no_network_the_second_time(
         for folder in ("a", "b")
     ]
     assert contents[0] == contents[1]
+    export(pc, NAME, "-o", str(tmp_path / "c"), "--offline", "--no-tokenizer")
+    assert {p.name for p in (tmp_path / "c").glob("*/beside/*")} == {"LICENSE", "MODEL_CARD.md"}
     # On the same disk the model takes no room.
     (model,) = (tmp_path / "a").rglob("*.rkllm")
-    assert model.stat().st_nlink == 3
+    assert model.stat().st_nlink == 4
 
 
 @pytest.fixture

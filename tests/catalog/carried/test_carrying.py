@@ -7,7 +7,7 @@ import io
 import os
 import tarfile
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -154,6 +154,22 @@ def test_a_folder_that_is_a_link_is_none(pc: Machine, board: Machine, tmp_path: 
     a_linked_folder(path)
     with pytest.raises(IntegrityError, match="missing"):
         board.take(folder)
+
+
+def test_a_disk_that_cannot_be_read_is_said_so(
+    pc: Machine, board: Machine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pc.export(tmp_path / "models", pc.add_pair())
+    real = Path.open
+
+    def failing(path: Path, *args: Any, **how: Any) -> Any:
+        if path.name == "tokenizer.json" and tmp_path / "models" in path.parents:
+            raise OSError(errno.EACCES, os.strerror(errno.EACCES))
+        return real(path, *args, **how)
+
+    monkeypatch.setattr(Path, "open", failing)
+    with pytest.raises(UsageError, match="cannot be read"):
+        board.take(tmp_path / "models")
 
 
 def test_labels_that_lie_are_found_out(pc: Machine, board: Machine, tmp_path: Path) -> None:
