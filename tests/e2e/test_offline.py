@@ -298,9 +298,15 @@ def test_an_import_that_was_killed_goes_on(pc: World, board: Board, tmp_path: Pa
     assert not list(board.home.glob("partials/*.partial"))
 
 
-def test_two_imports_at_once(pc: World, board: Board, tmp_path: Path) -> None:
-    tar = tmp_path / "models.tar"
+def test_two_exports_and_three_imports_at_once(pc: World, board: Board, tmp_path: Path) -> None:
+    tar, folder = tmp_path / "models.tar", tmp_path / "stick" / "models"
     export(pc, NAME, *HERE, "-o", str(tar))
+    exports = [pc.start("export", NAME, *HERE, "-o", str(folder)) for _ in range(2)]
+    told = [process.communicate(timeout=120) for process in exports]
+    assert [process.returncode for process in exports] == [0, 0], told
+    assert [p.name for p in folder.parent.iterdir()] == ["models"]
+    assert "card" in board.run("import", str(folder)).err
+    assert board.run("rm", NAME).code == 0
     runs = [board.start("import", str(tar)) for _ in range(3)]
     outs = [process.communicate(timeout=120) for process in runs]
     assert [process.returncode for process in runs] == [0, 0, 0], outs
