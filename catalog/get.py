@@ -93,7 +93,8 @@ def get(
         raise OfflineError(
             f"{chosen.artifact.name} is not on this machine, and the network is switched off",
             cause=["--offline, or the setting `offline` (RKFETCH_OFFLINE, HF_HUB_OFFLINE)"],
-            hint="run it once online; `rkfetch list` shows what is here",
+            hint="run it once online, or carry it here: `rkfetch export` on a PC, `rkfetch import` "
+            "here; `rkfetch list` shows what is here",
         )
     artifact = chosen.artifact
 

@@ -29,7 +29,8 @@ COMMANDS = {
     "diagnose": ("diagnose", "diagnose_command", "Say what a runtime's log means."),
     "list": ("store", "list_command", "List the models on this machine."),
     "path": ("store", "path_command", "Print the path of an installed model."),
-    "import": ("imports", "import_command", "Take model files from this disk into the store."),
+    "import": ("imports", "import_command", "Take model files or an export into the store."),
+    "export": ("export", "export_command", "Put models into a folder or a tar file to carry."),
     "verify": ("store", "verify_command", "Check installed models byte for byte."),
     "outdated": ("outdated", "outdated_command", "Say which installed models to update."),
     "rm": ("store", "rm_command", "Remove installed models."),
@@ -55,7 +56,7 @@ GROUPS = {
     }
 }
 
-PLANNED = {"export", "push", "lock", "sync", "browse"}
+PLANNED = {"browse", "lock", "push", "sync"}
 """Words that will be commands, so that none of them is looked for as a model."""
 
 _OWN_OPTIONS = {"--help", "-h", "--version", "--install-completion", "--show-completion"}

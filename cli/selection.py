@@ -26,17 +26,22 @@ def select(items: Sequence[Installed], text: str) -> list[Installed]:
         UsageError: it is none of these.
         UnknownModelError: nothing that is installed answers to it.
     """
-    digest = _DIGEST.fullmatch(text)
-    named = [item for item in items if text in {item.path.name, str(item.path)}]
-    if digest:
-        named += [item for item in items if item.record.sha256.startswith(digest[1])]
-    found = named or _by_reference(items, text)
+    found = by_own_name(items, text) or _by_reference(items, text)
     if not found:
         raise UnknownModelError(
             f"nothing that is installed is called '{text}'",
             hint="`rkfetch list` shows what is installed",
         )
     return found
+
+
+def by_own_name(items: Sequence[Installed], text: str) -> list[Installed]:
+    """Return the files whose name, path or digest it is: what names no other file anywhere."""
+    digest = _DIGEST.fullmatch(text)
+    named = [item for item in items if text in {item.path.name, str(item.path)}]
+    if digest:
+        named += [item for item in items if item.record.sha256.startswith(digest[1])]
+    return named
 
 
 def select_one(items: Sequence[Installed], text: str) -> Installed:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from rkfetch.catalog.naming import recorded_model
+from rkfetch.registry.beside import FOLDER, beside
 from rkfetch.registry.errors import IntegrityError
 
 from . import options  # noqa: TC001 - typer reads the annotations
@@ -73,6 +74,9 @@ def _list_lines(items: Sequence[Installed]) -> Iterator[str]:
         yield f"  {item.record.sha256[:12]}  {safe(item.path.name)}{damaged}"
         if item.record.repo:
             yield f"  {safe(item.record.source)}: {safe(item.record.repo)}"
+        if near := beside(item):
+            roles = ", ".join(dict.fromkeys(file.role for file in near))
+            yield f"  beside it, in {FOLDER}/: {roles}"
 
 
 def _cells(item: Installed) -> tuple[str, ...]:
@@ -97,6 +101,11 @@ def installed_json(item: Installed) -> dict[str, Any]:
         "path": str(item.path),
         "artifact": {key: record[key] for key in keys},
         **{key: record[key] for key in more},
+        "licence": record["licence"],
+        "beside": [
+            {"role": file.role, "path": str(file.path), "bytes": file.size_bytes}
+            for file in beside(item)
+        ],
         "verified_at": verified.at if verified else None,
     }
 

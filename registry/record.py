@@ -38,7 +38,7 @@ _RESERVED = {"con", "prn", "aux", "nul", RECORD_NAME.partition(".")[0]}
 _RESERVED |= {f"{port}{number}" for port in ("com", "lpt") for number in range(10)}
 
 _TEXTS = ("sha256", "source", "repo", "path", "fetched_at", "rkfetch")
-_OPTIONAL_TEXTS = ("revision", "requested", "endpoint", "model", "verdict", "validator")
+_OPTIONAL_TEXTS = ("revision", "requested", "endpoint", "model", "licence", "verdict", "validator")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,6 +120,8 @@ class Record:
     """The revision that was asked for; None was the default branch."""
     endpoint: str | None = None
     model: str | None = None
+    licence: str | None = None
+    """Of the base model, as the Hub names it; None where nobody has looked."""
     attributes: Mapping[str, Mapping[str, str | None]] = field(default_factory=dict)
     """``{"toolkit": {"value": "1.2.3", "origin": "header"}}``."""
     verdict: str | None = None

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from . import settings
+from .beside import paths_in
 from .disk_failures import failure_of_disk, is_failing, is_of_disk
 from .durable import (
     disk_errors,
@@ -237,6 +238,16 @@ class Store:
             record.write(directory)
         return replace(item, record=record)
 
+    def note_licence(self, item: Installed, licence: str) -> Installed:
+        """Note the name of the base model's licence, where the store may be written."""
+        if item.record.licence == licence:
+            return item
+        self._note(
+            item.record.sha256,
+            lambda record: replace(record or item.record, licence=licence),
+        )
+        return self.load(item.record.sha256) or item
+
     # --- coming and going -----------------------------------------------------------------------
 
     def partial(self, key: str) -> Path:
@@ -362,7 +373,8 @@ class Store:
         """
         directory = self._entry(item.record.sha256)
         with self.writing(item.record.sha256, waiting=waiting), disk_errors(self.models):
-            remove_paths([directory, directory / item.path.name, *(directory / n for n in NOTES)])
+            notes = (directory / name for name in NOTES)
+            remove_paths([directory, *paths_in(directory), directory / item.path.name, *notes])
 
     def place(self, item: Installed, target: Path, *, force: bool = False) -> Path:
         """Have a file in a folder of the user's too, or under a name; as `place.place`."""

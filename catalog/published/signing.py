@@ -178,6 +178,11 @@ def key_number(signature: bytes) -> str | None:
         return None
 
 
+def number_of(key: str) -> str:
+    """Return the number of a public key, given as one word."""
+    return _number(key.encode())
+
+
 def _number(encoded: bytes) -> str:
     """Return the number of a key as minisign shows it: behind the two bytes of the algorithm."""
     return base64.b64decode(encoded)[2:10][::-1].hex().upper()
