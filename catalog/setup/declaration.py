@@ -286,7 +286,8 @@ class _Table:
     def _line_of(self, key: str) -> int | None:
         """Return the line of a key, else of its table; TOML's reader does not tell either."""
         header = re.compile(rf"\s*\[\[\s*{self._kind}\s*\]\]") if self._kind else None
-        own = re.compile(rf"\s*(?:\[\[?\s*)?\"?{re.escape(key)}\"?\s*(?:=|\]|\.)")
+        named = rf"\"?{re.escape(key)}\"?\s*"
+        own = re.compile(rf"\s*{named}[=.]" if header else rf"\s*(?:{named}[=.]|\[\[?\s*{named}\])")
         seen, begin = -1, None if header else 0
         for number, line in enumerate(self._text.splitlines(), 1):
             if header is not None and line.lstrip().startswith("["):
