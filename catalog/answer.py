@@ -72,6 +72,8 @@ class Answer:
     """The network was switched off."""
     left_out: int = 0
     """Builds of the model that were not judged, because so many fit as well or better."""
+    companions: tuple[Artifact, ...] = ()
+    """What comes with the choice: the vision encoder of the same SoC; none for a text model."""
 
     @property
     def choice(self) -> Candidate | None:

@@ -58,6 +58,8 @@ class Got:
     """``present``, ``downloaded``, or ``imported`` from a folder of this machine."""
     resumed_from: int = 0
     """Bytes that an earlier run had left."""
+    companions: tuple[Installed, ...] = ()
+    """What belongs to it and is here too: the encoder of a vision model."""
 
 
 def get(

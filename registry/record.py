@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import errno
 import json
+import re
 import unicodedata
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
@@ -24,7 +25,9 @@ RECORD_NAME = "record.json"
 UNKNOWN_SOURCE = "unknown"
 """Of a file that has lost its record."""
 _SCHEMA_VERSION = 1
+_SHA256 = re.compile(r"[0-9a-f]{64}")
 _LARGEST = (1 << 63) - 1
+_MOST_COMPANIONS = 16
 _LONGEST_NAMES = (200, 140, 70)
 """Bytes. What encrypts names, such as eCryptfs, stops at 143 where others stop at 255."""
 _LONGEST_SUFFIX = 16
@@ -134,6 +137,8 @@ class Record:
     made: Mapping[str, Any] | None = None
     """How it was made, of a file that was converted here: base model, toolkit, parameters,
     environment, times."""
+    companions: tuple[str, ...] = ()
+    """SHA-256 of the files that it needs beside it: the vision encoder of the same SoC."""
 
     @classmethod
     def read(cls, path: Path) -> Record | None:
@@ -175,6 +180,7 @@ class Record:
             damaged=values.get("damaged") is True,
             verified=Verified.from_json(values.get("verified")),
             made=made if isinstance(made := values.get("made"), dict) else None,
+            companions=_companions(values.get("companions"), own=texts["sha256"]),
         )
 
     def as_json(self) -> dict[str, Any]:
@@ -187,6 +193,7 @@ class Record:
             "damaged": self.damaged,
             "verified": self.verified.as_json() if self.verified else None,
             **({"made": dict(self.made)} if self.made is not None else {}),
+            **({"companions": list(self.companions)} if self.companions else {}),
         }
 
     def write(self, directory: Path) -> None:
@@ -213,6 +220,13 @@ def _attributes(values: Any) -> dict[str, dict[str, str | None]]:
         for name, value in values.items()
         if isinstance(value, dict)
     }
+
+
+def _companions(values: Any, *, own: str) -> tuple[str, ...]:
+    if not isinstance(values, list):
+        return ()
+    digests = (v for v in values if isinstance(v, str) and _SHA256.fullmatch(v) and v != own)
+    return tuple(dict.fromkeys(digests))[:_MOST_COMPANIONS]
 
 
 def attributes_of(facts: RkllmFacts) -> dict[str, dict[str, str | None]]:

@@ -13,7 +13,7 @@ import errno
 import os
 import re
 import stat
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -202,6 +202,41 @@ class Store:
         require_own(directory)
         return directory
 
+    # --- what belongs together ------------------------------------------------------------------
+
+    def companions(self, item: Installed) -> list[Installed]:
+        """Return what is here of the files that belong to one, damaged ones included.
+
+        For a vision model that is its encoder; nothing for any other.
+
+        Raises:
+            RkfetchError: the disk failed, or is gone.
+        """
+        found = (self.load(sha256) for sha256 in item.record.companions)
+        return [companion for companion in found if companion is not None]
+
+    def join(self, item: Installed, companion: Installed) -> Installed:
+        """Note in a file's record that another one belongs to it; return it with the new record.
+
+        What is noted already is not written again, so that a store may be read only.
+
+        Raises:
+            IntegrityError: one of them cannot be an entry of a store, or it is the same file.
+            DiskSpaceError, UsageError, RkfetchError: the record cannot be written.
+        """
+        sha256, other = item.record.sha256, _checked(companion.record.sha256)
+        if other == sha256:
+            raise IntegrityError(f"{item.path} cannot belong to itself")
+        if other in item.record.companions:
+            return item
+        directory = self._entry(sha256)
+        with self.writing(sha256), disk_errors(directory):
+            current = self._record(sha256) or item.record
+            joined = dict.fromkeys((*current.companions, other))
+            record = replace(current, companions=tuple(joined))
+            record.write(directory)
+        return replace(item, record=record)
+
     # --- coming and going -----------------------------------------------------------------------
 
     def partial(self, key: str) -> Path:
@@ -263,6 +298,8 @@ class Store:
         with disk_errors(directory):
             # Every byte was read on its way here.
             record = record.looked_at(damaged=False, verified=Verified.now(partial.stat()))
+            if not record.companions and (earlier := self._record(record.sha256)) is not None:
+                record = replace(record, companions=earlier.companions)
             record.write(directory)
             if partial.stat().st_nlink == 1:  # else it is a user's file, too
                 share(partial)
