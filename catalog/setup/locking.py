@@ -35,6 +35,7 @@ from rkfetch.registry.route import first_that_answers
 
 from .declaration import THIS_BOARD, WantedTarget
 from .locked import Lock, LockedFile, LockedModel, LockedTarget, collision
+from .paths import MODEL_SUFFIX
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -246,13 +247,19 @@ def _best(
             pinned = _pinned(catalog, candidate.artifact, http)
         except (IntegrityError, UnknownModelError, AuthenticationError, OfflineError) as error:
             failure = failure or error
+            if found.companions:
+                break  # they belong to the first one
             continue
         judged = judge(pinned, wish, board)
         if judged.refusal is None:
+            beside = () if wish.text_only else found.companions
             return LockedModel(
                 wish=wish,
                 name=found.model,
-                files=(_file(catalog, pinned),),
+                files=tuple(
+                    _file(catalog, f)
+                    for f in (pinned, *(_pinned(catalog, b, http) for b in beside))
+                ),
                 level=judged.verdict.level,
                 why=_reason(judged),
             )
@@ -273,7 +280,7 @@ def _pinned(catalog: Catalog, artifact: Artifact, http: Http | None) -> Artifact
     if artifact.is_local:
         artifact = _upstream(catalog, artifact)
     if http is not None and has_address(artifact):
-        if not header_is_known(artifact):
+        if artifact.path.endswith(MODEL_SUFFIX) and not header_is_known(artifact):
             # What is promised to twenty boards is worth two requests; the catalog has to do if
             # the network does not.
             with suppress(NetworkError, AuthenticationError):

@@ -1,0 +1,152 @@
+"""Which target of a lock is this board, and do the locked files load on it? Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from rkfetch.catalog.measured import measured_memory
+from rkfetch.registry.compat import Level
+from rkfetch.registry.errors import IncompatibleError, MemoryFitError, UsageError
+from rkfetch.registry.resolve import Policy, resolve
+
+if TYPE_CHECKING:
+    from rkfetch.registry.errors import RkfetchError
+    from rkfetch.registry.model import Platform, Target
+
+    from .locked import Lock, LockedModel, LockedTarget
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Here:
+    """This board, and the target of a lock that it is."""
+
+    locked: LockedTarget
+    board: Target
+    """What the board is, completed with what was locked where nothing tells."""
+    known: bool
+    """A board was detected or described; else the lock is taken at its word."""
+
+    @property
+    def differs(self) -> tuple[str, ...]:
+        """In what the board is not what the lock was made for: ``runtime 1.2.3, locked 1.2.1``."""
+        ours, theirs = self.board, self.locked.target
+        pairs = (("runtime", ours.runtime, theirs.runtime), ("driver", ours.driver, theirs.driver))
+        return tuple(
+            f"{name} {own or 'not known'}, locked for {was or 'any'}"
+            for name, own, was in pairs
+            if own != was
+        )
+
+
+def find(lock: Lock, board: Target, *, on_board: bool, name: str | None = None) -> Here:
+    """Tell which target of a lock a board is.
+
+    ``on_board`` says that ``board`` was detected or described, rather than supposed. ``name`` is
+    the target that the user named.
+
+    Raises:
+        UsageError: it is none, or may be several; a name is needed, or is wrong.
+        IncompatibleError: the target that was named is for another SoC.
+    """
+    names = ", ".join(f"{t.name} ({t.target.platform.value})" for t in lock.targets)
+    if name is not None:
+        locked = lock.get(name)
+        if locked is None:
+            raise UsageError(f"the lock file has no target '{name}'", cause=[f"it has: {names}"])
+        if on_board and locked.target.platform is not board.platform:
+            raise _other_soc(locked, board.platform)
+        return _here(locked, board, on_board=on_board)
+    if not on_board:
+        if len(lock.targets) == 1:
+            return _here(lock.targets[0], board, on_board=False)
+        raise UsageError(
+            "which target of the lock file is this machine?",
+            cause=["no board was detected here", f"it has: {names}"],
+            hint="say --target NAME, or describe the board: --platform, --runtime",
+        )
+    fitting = [t for t in lock.targets if t.target.platform is board.platform]
+    if not fitting:
+        raise UsageError(
+            f"the lock file has no target for this board, a {board.platform.value}",
+            cause=[f"it has: {names}"],
+            hint="add a [[target]] to rkfetch.toml, and `rkfetch lock`",
+        )
+    same = [t for t in fitting if t.target.runtime == board.runtime]
+    chosen = same or fitting
+    if len(chosen) > 1:
+        raise UsageError(
+            "this board may be one of several targets of the lock file",
+            cause=[", ".join(t.name for t in chosen)],
+            hint="say which: --target NAME",
+        )
+    return _here(chosen[0], board, on_board=True)
+
+
+def _here(locked: LockedTarget, board: Target, *, on_board: bool) -> Here:
+    was = locked.target
+    if not on_board:
+        return Here(locked=locked, board=was, known=False)
+    known = replace(
+        board,
+        runtime=board.runtime or was.runtime,
+        driver=board.driver or was.driver,
+        memory_bytes=board.memory_bytes or was.memory_bytes,
+        context=was.context,
+    )
+    return Here(locked=locked, board=known, known=True)
+
+
+def _other_soc(locked: LockedTarget, platform: Platform) -> IncompatibleError:
+    return IncompatibleError(
+        f"the target '{locked.name}' is for {locked.target.platform.value}, "
+        f"and this board is a {platform.value}",
+        hint="to prepare a tree for another board, say --platform "
+        f"{locked.target.platform.value} and --into DIR",
+    )
+
+
+def policy_of(model: LockedModel, here: Here) -> Policy:
+    """Return what is allowed of a locked model.
+
+    On the very board that it was locked for, what was found then counts: people may have told
+    what no header does.
+    """
+    if here.differs:
+        return model.wish.policy
+    return replace(model.wish.policy, allow_risky=True, allow_unverified=True)
+
+
+def judged(model: LockedModel, here: Here) -> tuple[Level | None, RkfetchError | None]:
+    """Judge a locked model for this board: its verdict there, and why it is not to be used, if so.
+
+    Any file for another SoC, and any that the board's runtime refuses, is not to be used, whatever
+    a lock file says.
+    """
+    if not model.files:
+        return None, None
+    artifact = model.files[0].artifact
+    resolution = resolve(
+        [artifact],
+        model.wish.target(here.board),
+        policy=policy_of(model, here),
+        measured=measured_memory,
+    )
+    (candidate,) = (*resolution.ranked, *resolution.refused)
+    level = candidate.verdict.level if here.differs else model.level
+    refusal = candidate.refusal
+    if refusal is None:
+        return level, None
+    cause = [f"{artifact.name}: {refusal.text}", *here.differs]
+    hint = "`rkfetch lock --upgrade` chooses anew; `rkfetch outdated -f rkfetch.lock` says what"
+    if refusal.rule == "memory":
+        return level, MemoryFitError(
+            f"the locked build of {model.wish.words} does not fit in this board's memory",
+            cause=cause,
+            hint=hint,
+        )
+    return level, IncompatibleError(
+        f"the locked build of {model.wish.words} does not load on this board",
+        cause=cause,
+        hint=hint,
+    )
