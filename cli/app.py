@@ -26,6 +26,8 @@ COMMANDS = {
     "show": ("catalog_show", "show_command", "Show what is known about a model, and how."),
     "inspect": ("inspect", "inspect_command", "Read what an .rkllm file says about itself."),
     "doctor": ("doctor", "doctor_command", "Show what this board is, and what is wrong."),
+    "lock": ("lock", "lock_command", "Write down which file each board of a set-up gets."),
+    "sync": ("sync", "sync_command", "Make this board have what its lock file says."),
     "list": ("store", "list_command", "List the models on this machine."),
     "path": ("store", "path_command", "Print the path of an installed model."),
     "import": ("imports", "import_command", "Take model files from this disk into the store."),
@@ -54,7 +56,7 @@ GROUPS = {
     }
 }
 
-PLANNED = {"export", "push", "lock", "sync", "diagnose", "browse"}
+PLANNED = {"export", "push", "diagnose", "browse"}
 """Words that will be commands, so that none of them is looked for as a model."""
 
 _OWN_OPTIONS = {"--help", "-h", "--version", "--install-completion", "--show-completion"}

@@ -6,13 +6,14 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from rkfetch.catalog.measured import measured_memory
-from rkfetch.registry.compat import Level
 from rkfetch.registry.errors import IncompatibleError, MemoryFitError, UsageError
-from rkfetch.registry.resolve import Policy, resolve
+from rkfetch.registry.model import Target
+from rkfetch.registry.resolve import resolve
 
 if TYPE_CHECKING:
+    from rkfetch.registry.compat import Level
     from rkfetch.registry.errors import RkfetchError
-    from rkfetch.registry.model import Platform, Target
+    from rkfetch.registry.resolve import Policy
 
     from .locked import Lock, LockedModel, LockedTarget
 
@@ -25,84 +26,88 @@ class Here:
     board: Target
     """What the board is, completed with what was locked where nothing tells."""
     known: bool
-    """A board was detected or described; else the lock is taken at its word."""
+    """The SoC was detected or given; else the lock is taken at its word."""
+
+    @property
+    def is_as_locked(self) -> bool:
+        """Whether the board has the very runtime and driver that the lock was made for."""
+        was = self.locked.target
+        return (self.board.runtime, self.board.driver) == (was.runtime, was.driver)
 
     @property
     def differs(self) -> tuple[str, ...]:
-        """In what the board is not what the lock was made for: ``runtime 1.2.3, locked 1.2.1``."""
+        """In what the board is not what was locked: ``its runtime is 1.2.3, locked was 1.2.1``."""
         ours, theirs = self.board, self.locked.target
         pairs = (("runtime", ours.runtime, theirs.runtime), ("driver", ours.driver, theirs.driver))
         return tuple(
-            f"{name} {own or 'not known'}, locked for {was or 'any'}"
+            f"its {name} is {own}, locked was {was}"
             for name, own, was in pairs
-            if own != was
+            if was is not None and own != was
         )
 
 
-def find(lock: Lock, board: Target, *, on_board: bool, name: str | None = None) -> Here:
+def find(lock: Lock, board: Target, *, known: bool, name: str | None = None) -> Here:
     """Tell which target of a lock a board is.
 
-    ``on_board`` says that ``board`` was detected or described, rather than supposed. ``name`` is
-    the target that the user named.
+    ``known`` says that the SoC of ``board`` was detected or given, rather than supposed. ``name``
+    is the target that the user named.
 
     Raises:
         UsageError: it is none, or may be several; a name is needed, or is wrong.
         IncompatibleError: the target that was named is for another SoC.
     """
     names = ", ".join(f"{t.name} ({t.target.platform.value})" for t in lock.targets)
+    locked = None
     if name is not None:
         locked = lock.get(name)
         if locked is None:
             raise UsageError(f"the lock file has no target '{name}'", cause=[f"it has: {names}"])
-        if on_board and locked.target.platform is not board.platform:
-            raise _other_soc(locked, board.platform)
-        return _here(locked, board, on_board=on_board)
-    if not on_board:
-        if len(lock.targets) == 1:
-            return _here(lock.targets[0], board, on_board=False)
+        if known and locked.target.platform is not board.platform:
+            raise _other_soc(locked, board)
+    elif known:
+        locked = _of_the_soc(lock, board, names)
+    elif len(lock.targets) == 1:
+        locked = lock.targets[0]
+    if locked is None:
         raise UsageError(
             "which target of the lock file is this machine?",
-            cause=["no board was detected here", f"it has: {names}"],
+            cause=["no board was detected here", f"the lock file has: {names}"],
             hint="say --target NAME, or describe the board: --platform, --runtime",
         )
+    was = locked.target
+    completed = Target(
+        platform=was.platform,
+        runtime=board.runtime or was.runtime,
+        driver=board.driver or was.driver,
+        memory_bytes=board.memory_bytes or was.memory_bytes,
+        context=was.context,
+    )
+    return Here(locked=locked, board=completed, known=known)
+
+
+def _of_the_soc(lock: Lock, board: Target, names: str) -> LockedTarget:
     fitting = [t for t in lock.targets if t.target.platform is board.platform]
     if not fitting:
         raise UsageError(
             f"the lock file has no target for this board, a {board.platform.value}",
             cause=[f"it has: {names}"],
-            hint="add a [[target]] to rkfetch.toml, and `rkfetch lock`",
+            hint="add a [[target]] to rkfetch.toml, then `rkfetch lock`",
         )
-    same = [t for t in fitting if t.target.runtime == board.runtime]
-    chosen = same or fitting
+    chosen = [t for t in fitting if t.target.runtime == board.runtime] or fitting
     if len(chosen) > 1:
         raise UsageError(
             "this board may be one of several targets of the lock file",
             cause=[", ".join(t.name for t in chosen)],
             hint="say which: --target NAME",
         )
-    return _here(chosen[0], board, on_board=True)
+    return chosen[0]
 
 
-def _here(locked: LockedTarget, board: Target, *, on_board: bool) -> Here:
-    was = locked.target
-    if not on_board:
-        return Here(locked=locked, board=was, known=False)
-    known = replace(
-        board,
-        runtime=board.runtime or was.runtime,
-        driver=board.driver or was.driver,
-        memory_bytes=board.memory_bytes or was.memory_bytes,
-        context=was.context,
-    )
-    return Here(locked=locked, board=known, known=True)
-
-
-def _other_soc(locked: LockedTarget, platform: Platform) -> IncompatibleError:
+def _other_soc(locked: LockedTarget, board: Target) -> IncompatibleError:
+    platform = locked.target.platform.value
     return IncompatibleError(
-        f"the target '{locked.name}' is for {locked.target.platform.value}, "
-        f"and this board is a {platform.value}",
-        hint="to prepare a tree for another board, say --platform "
-        f"{locked.target.platform.value} and --into DIR",
+        f"the target '{locked.name}' is for {platform}, and this board is {board.platform.value}",
+        hint=f"to prepare a tree for another board: --platform {platform} --into DIR",
     )
 
 
@@ -112,7 +117,7 @@ def policy_of(model: LockedModel, here: Here) -> Policy:
     On the very board that it was locked for, what was found then counts: people may have told
     what no header does.
     """
-    if here.differs:
+    if not here.is_as_locked:
         return model.wish.policy
     return replace(model.wish.policy, allow_risky=True, allow_unverified=True)
 
@@ -133,7 +138,7 @@ def judged(model: LockedModel, here: Here) -> tuple[Level | None, RkfetchError |
         measured=measured_memory,
     )
     (candidate,) = (*resolution.ranked, *resolution.refused)
-    level = candidate.verdict.level if here.differs else model.level
+    level = model.level if here.is_as_locked else candidate.verdict.level
     refusal = candidate.refusal
     if refusal is None:
         return level, None

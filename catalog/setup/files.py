@@ -15,7 +15,7 @@ from rkfetch.registry.errors import UsageError
 from rkfetch.registry.locks import locked
 
 from .declaration import LONGEST_FILE, parse
-from .locked import read, write
+from .lock_form import read, write
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -91,7 +91,7 @@ class Made:
 def make(
     catalog: Catalog,
     declaration: Declaration,
-    board: Target,
+    board: Callable[[], Target],
     *,
     old: Lock | None = None,
     upgrade: Callable[[Wish], bool] = lambda _: False,
@@ -100,7 +100,7 @@ def make(
 ) -> Made:
     """Choose the files of all models for all targets.
 
-    ``board`` is the target where none is declared. Of the lock ``old`` every choice is kept that
+    ``board`` finds the target where none is declared. Of the lock ``old`` every choice is kept that
     may be used still, unless ``upgrade`` says to choose anew. ``http`` is None offline: then what
     the catalog knows has to do. ``at_hand`` is as for `answer.answer`.
 
@@ -108,7 +108,7 @@ def make(
         UsageError: two different files of a target would get one name.
     """
     targets, changes, failures = [], list[Change](), list[Failure]()
-    for wanted in declaration.targets or [_this_board(board, old)]:
+    for wanted in declaration.targets or [_this_board(board(), old)]:
         before = _before(old, wanted.name)
         models = []
         for wish in declaration.wishes_for(wanted.name):

@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass, field
 from enum import Enum
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rkfetch.registry.check import contradiction
@@ -23,6 +22,7 @@ from .ledger import Ledger, Placed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
+    from pathlib import Path
 
     from rkfetch.registry.compat import Level
     from rkfetch.registry.http import Http
@@ -56,6 +56,7 @@ class FileOutcome:
     place: str | None
     """Relative to the folder; None is the store."""
     state: State
+    """As it was found."""
     path: Path | None = None
     """Where it is, once it is there."""
     action: str = "none"
@@ -172,9 +173,9 @@ class Board:
                 if not path.is_file():
                     return False
                 status = path.stat()
-                if noted is not None and noted.verified is not None:
-                    if noted.verified.is_unchanged(status):
-                        return True
+                when = noted.verified if noted is not None else None
+                if when is not None and when.is_unchanged(status):
+                    return True
                 size = file.artifact.size_bytes
                 if size is not None and size != status.st_size:
                     return False
@@ -225,7 +226,7 @@ class Board:
             self._ledger.note(file.place, Placed(sha256=file.file.sha256))
             file.path = self._store.place(item, self._folder / file.place, force=True)
             self._note(file)
-        file.state, file.action = State.PRESENT, action
+        file.action = action
 
     def _note(self, file: FileOutcome) -> None:
         assert file.place is not None  # only what is placed is noted
