@@ -122,14 +122,19 @@ def lock_now(
 
 def _failed(files: SetupFiles, made: Made) -> RkfetchError:
     """Return the first failure, and say the others."""
+    from rkfetch.catalog.setup.locking import NOTHING_FITS
+
     for failure in made.failures:
         failure.error.message = f"{failure.target}: {failure.error.message}"
     for failure in made.failures[1:]:
         say_error(failure.error)
     first = made.failures[0].error
+    if isinstance(first, NOTHING_FITS):
+        without = "`optional = true` in rkfetch.toml lets a target go without a model"
+        first.hint = f"{first.hint}; or {without}" if first.hint else without
     more = len(made.failures) - 1
     first.cause = (*first.cause, *([f"{more} more cannot be had, see above"] if more else []))
-    first.answer = {**lock_json(files, made, written=False)}
+    first.answer = lock_json(files, made, written=False)
     return first
 
 

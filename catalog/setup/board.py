@@ -10,6 +10,8 @@ from rkfetch.registry.errors import IncompatibleError, MemoryFitError, UsageErro
 from rkfetch.registry.model import Target
 from rkfetch.registry.resolve import resolve
 
+from .declaration import THIS_BOARD
+
 if TYPE_CHECKING:
     from rkfetch.registry.compat import Level
     from rkfetch.registry.errors import RkfetchError
@@ -111,6 +113,17 @@ def _other_soc(locked: LockedTarget, board: Target) -> IncompatibleError:
     )
 
 
+def how_to_upgrade(here: Here) -> str:
+    """Say how a build is locked that suits the board as it is now."""
+    runtime, name = here.board.runtime, here.locked.name
+    if name == THIS_BOARD or runtime == here.locked.target.runtime:
+        return "`rkfetch lock --upgrade` chooses another build, where there is one"
+    return (
+        f'say runtime = "{runtime}" for the [[target]] {name} in rkfetch.toml; `rkfetch lock '
+        "--upgrade` then chooses another build, where there is one"
+    )
+
+
 def policy_of(model: LockedModel, here: Here) -> Policy:
     """Return what is allowed of a locked model.
 
@@ -143,7 +156,7 @@ def judged(model: LockedModel, here: Here) -> tuple[Level | None, RkfetchError |
     if refusal is None:
         return level, None
     cause = [f"{artifact.name}: {refusal.text}", *here.differs]
-    hint = "`rkfetch lock --upgrade` chooses anew; `rkfetch outdated -f rkfetch.lock` says what"
+    hint = how_to_upgrade(here)
     if refusal.rule == "memory":
         return level, MemoryFitError(
             f"the locked build of {model.wish.words} does not fit in this board's memory",

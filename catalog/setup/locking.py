@@ -48,7 +48,8 @@ if TYPE_CHECKING:
     from .declaration import Declaration, Wish
 
 AtHand: TypeAlias = "Callable[[Artifact], bool]"
-_NOTHING_FITS = (IncompatibleError, MemoryFitError, ConversionUnavailableError)
+NOTHING_FITS = (IncompatibleError, MemoryFitError, ConversionUnavailableError)
+"""What an optional model of a target does without."""
 _MOST_TRIED = 4
 """Builds looked at before a model is given up whose best builds turn out not to be there."""
 
@@ -223,7 +224,7 @@ def _chosen(
     """
     try:
         return _best(catalog, wish, board, http, at_hand)
-    except _NOTHING_FITS as error:
+    except NOTHING_FITS as error:
         if not wish.optional:
             raise
         return LockedModel(wish=wish, name=None, files=(), level=None, why=error.message)
