@@ -67,7 +67,7 @@ def _say_of_the_board(compared: list[Compared]) -> None:
 
 
 def _command(model: LockedModel, finding: Finding, file: str) -> str | None:
-    if finding.state is State.CURRENT:
+    if finding.other is None and finding.state not in {State.REPLACED, State.GONE}:
         return None
     where = "" if file in {"rkfetch.toml", "rkfetch.lock"} else f" --file {shlex.quote(file)}"
     return f"rkfetch lock --upgrade {shlex.quote(model.wish.words)}{where}"

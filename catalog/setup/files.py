@@ -151,6 +151,7 @@ def _text_of(path: Path) -> str | None:
 
 def _replace(path: Path, data: bytes) -> None:
     """Replace a file as a whole; several may do so at once, and one of them is the last."""
+    path = Path(os.path.realpath(path))  # a link to it stays one
     handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
     temporary = Path(name)
     try:

@@ -253,7 +253,7 @@ def _place(values: Mapping[str, Any], size: int | None, sha256: str) -> dict[str
 
 
 def _evidence(values: Any) -> Iterator[Evidence]:
-    for name, said in _table(values or {}, "attributes").items():
+    for name, said in _table({} if values is None else values, "attributes").items():
         try:
             origin = Origin(_table(said, "an attribute").get("origin"))
         except ValueError:

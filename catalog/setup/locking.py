@@ -284,7 +284,7 @@ def _pinned(catalog: Catalog, artifact: Artifact, http: Http | None) -> Artifact
         if artifact.path.endswith(MODEL_SUFFIX) and not header_is_known(artifact):
             # What is promised to twenty boards is worth two requests; the catalog has to do if
             # the network does not.
-            with suppress(NetworkError, AuthenticationError):
+            with suppress(NetworkError):
                 artifact = prober(catalog, http)(artifact)
         if artifact.sha256 is None or border.commit(artifact.revision) is None:
             artifact = _located(http, artifact)
