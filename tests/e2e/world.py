@@ -73,10 +73,11 @@ class World:
         )
         return Run(done.returncode, done.stdout, done.stderr)
 
-    def start(self, *args: str, **env: str) -> subprocess.Popen[str]:
+    def start(self, *args: str, cwd: Path | None = None, **env: str) -> subprocess.Popen[str]:
         """Start the installed command without a terminal."""
         return subprocess.Popen(
             [str(RKFETCH), *args],
+            cwd=cwd,
             env={**self.env, **env},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -105,9 +106,9 @@ class World:
         os.close(mine)
         return Run(process.returncode, out, screen.decode())
 
-    def run(self, *args: str, **env: str) -> Run:
+    def run(self, *args: str, cwd: Path | None = None, **env: str) -> Run:
         """Run the installed command to its end."""
-        process = self.start(*args, **env)
+        process = self.start(*args, cwd=cwd, **env)
         out, err = process.communicate(timeout=120)
         assert "Traceback" not in err, err
         return Run(process.returncode, out, err)
