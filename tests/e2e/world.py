@@ -48,6 +48,8 @@ class World:
     def __init__(self, hub: Hub, folder: Path) -> None:
         self.hub = hub
         self.home = folder / "rkfetch"
+        self.cwd: Path | None = None
+        """Where commands are called."""
         (folder / "no-board").mkdir(parents=True)
         self.env = {
             "PATH": os.environ["PATH"],
@@ -73,11 +75,11 @@ class World:
         )
         return Run(done.returncode, done.stdout, done.stderr)
 
-    def start(self, *args: str, cwd: Path | None = None, **env: str) -> subprocess.Popen[str]:
+    def start(self, *args: str, **env: str) -> subprocess.Popen[str]:
         """Start the installed command without a terminal."""
         return subprocess.Popen(
             [str(RKFETCH), *args],
-            cwd=cwd,
+            cwd=self.cwd,
             env={**self.env, **env},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -106,9 +108,9 @@ class World:
         os.close(mine)
         return Run(process.returncode, out, screen.decode())
 
-    def run(self, *args: str, cwd: Path | None = None, **env: str) -> Run:
+    def run(self, *args: str, **env: str) -> Run:
         """Run the installed command to its end."""
-        process = self.start(*args, cwd=cwd, **env)
+        process = self.start(*args, **env)
         out, err = process.communicate(timeout=120)
         assert "Traceback" not in err, err
         return Run(process.returncode, out, err)

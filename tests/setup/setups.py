@@ -10,7 +10,6 @@ from e2e.world import QWEN, W4, World
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from e2e.world import Run
     from hub.server import Hub
 
 QWEN3 = "HanzoHuang/Qwen3-4B-RKLLM"
@@ -48,6 +47,7 @@ class Setup(World):
         super().__init__(hub, folder / "machine")
         self.folder = folder / "set up"
         self.folder.mkdir()
+        self.cwd = self.folder
         self.toml = self.folder / "rkfetch.toml"
         self.lock = self.folder / "rkfetch.lock"
         self.toml.write_text(TWO_TARGETS)
@@ -56,19 +56,15 @@ class Setup(World):
         self.add(THREE_W4, repo=QWEN3, seed=3, size=SIZE)
         self.update()
 
-    def here(self, *args: str, **env: str) -> Run:
-        """Run a command where the declaration lies."""
-        return self.run(*args, cwd=self.folder, **env)
-
     def locked(self) -> None:
         """Write the lock file."""
-        done = self.here("lock", "--quiet")
+        done = self.run("lock", "--quiet")
         assert done.code == 0, done.err
         self.hub.forget()
 
     def synced(self, *args: str) -> dict[str, Any]:
         """Sync as a rock-4d; what the report says."""
-        done = self.here("sync", *ROCK, "--json", "--quiet", *args)
+        done = self.run("sync", *ROCK, "--json", "--quiet", *args)
         assert done.code == 0, done.err
         assert done.err == ""
         report: dict[str, Any] = done.json
@@ -76,7 +72,7 @@ class Setup(World):
 
     def states(self, *args: str) -> list[str]:
         """How ``sync --check`` finds each file of a rock-4d."""
-        report = self.here("sync", *ROCK, "--check", "--json", *args).json
+        report = self.run("sync", *ROCK, "--check", "--json", *args).json
         return [file["state"] for model in report["models"] for file in model["files"]]
 
     def choices(self) -> dict[str, dict[str, str]]:

@@ -40,7 +40,7 @@ def synced(locked: Setup) -> Iterator[Setup]:
 
 
 def test_files_come_to_their_places_and_a_second_run_does_nothing(locked: Setup) -> None:
-    done = locked.here("sync", *ROCK)
+    done = locked.run("sync", *ROCK)
     assert done.code == 0, done.err
     paths = [Path(line) for line in done.out.splitlines()]
     assert paths == [locked.folder / PLACED, locked.folder / CHAT]
@@ -82,13 +82,13 @@ def test_check_changes_nothing_and_names_what_is_not_so(synced: Setup) -> None:
     chat.unlink()
     chat.write_bytes(b"\0" * (synced.folder / "copy").stat().st_size)
     before = tree(synced.folder)
-    done = synced.here("sync", *ROCK, "--check")
+    done = synced.run("sync", *ROCK, "--check")
     assert done.code == 13
     assert f"{PLACED}: missing" in done.err
     assert f"{CHAT}: damaged" in done.err
     assert tree(synced.folder) == before
     assert synced.hub.requests == []
-    report = synced.here("sync", *ROCK, "--check", "--json").json
+    report = synced.run("sync", *ROCK, "--check", "--json").json
     assert report["error"]["code"] == 13
     assert [m["action"] for m in report["models"]] == ["none", "none"]
     mended = synced.synced()
@@ -114,13 +114,13 @@ def test_a_file_of_somebody_elses_is_never_replaced_unasked(locked: Setup) -> No
     mine.parent.mkdir()
     mine.write_bytes(b"mine")
     assert locked.states() == ["missing", "other content"]
-    done = locked.here("sync", *ROCK, "--json", "--quiet")
+    done = locked.run("sync", *ROCK, "--json", "--quiet")
     assert done.code == 2
     assert mine.read_bytes() == b"mine"
     assert [m["action"] for m in done.json["models"]] == ["downloaded", "none"]
     assert "no sync has placed it" in done.json["models"][1]["error"]["cause"][0]
     assert locked.hub.data_bytes(f"*{Path(THREE_W4).name}") == 0  # not for nothing
-    assert locked.here("sync", *ROCK, "--force").code == 0
+    assert locked.run("sync", *ROCK, "--force").code == 0
     assert mine.read_bytes() != b"mine"
 
 
@@ -131,7 +131,8 @@ def test_the_same_content_that_is_there_already_is_taken_for_placed(
     copy = tmp_path / "copy"
     shutil.copytree(synced.folder, copy)
     synced.env["RKFETCH_HOME"] = str(tmp_path / "other")
-    done = synced.run("sync", *ROCK, "--json", "--locked", cwd=copy)
+    synced.cwd = copy
+    done = synced.run("sync", *ROCK, "--json", "--locked")
     assert done.code == 0, done.err
     assert [m["action"] for m in done.json["models"]] == ["present", "present"]
     assert synced.hub.requests == []
@@ -147,15 +148,15 @@ def test_a_new_lock_replaces_at_the_same_place_and_prunes_what_it_no_longer_name
     synced.update()
     text = synced.toml.read_text().replace("models/chat.rkllm", "chat")
     synced.toml.write_text(text)
-    assert synced.here("sync", *ROCK, "--locked").code == 13
-    assert synced.here("lock", "--upgrade").code == 0
+    assert synced.run("sync", *ROCK, "--locked").code == 13
+    assert synced.run("lock", "--upgrade").code == 0
     assert synced.states() == ["earlier content", "missing"]
     report = synced.synced("--locked")
     assert [m["action"] for m in report["models"]] == ["downloaded", "placed"]
     assert report["leftovers"] == [{"path": CHAT, "kept": None}]
     assert (synced.folder / PLACED).read_bytes() != old
     assert (synced.folder / CHAT).exists()
-    left = synced.here("sync", *ROCK, "--check", "--prune")
+    left = synced.run("sync", *ROCK, "--check", "--prune")
     assert (left.code, f"{CHAT}: left over" in left.err) == (13, True)
     assert synced.synced("--prune")["removed"] == [CHAT]
     assert sorted(tree(synced.folder)) == [
@@ -180,13 +181,13 @@ def test_prune_keeps_what_somebody_has_changed(synced: Setup) -> None:
 def test_without_locked_it_locks_first_what_is_asked_for_now(setup: Setup) -> None:
     report = setup.synced()
     assert report["changed"] is True
-    assert setup.here("lock", "--check").code == 0
+    assert setup.run("lock", "--check").code == 0
     text = setup.toml.read_text()
     setup.toml.write_text(text + '\n[[model]]\nmodel = "qwen3-4b@w4a16"\n')
-    refused = setup.here("sync", *ROCK, "--locked", "--json", "--quiet")
+    refused = setup.run("sync", *ROCK, "--locked", "--json", "--quiet")
     assert (refused.code, refused.json["error"]["kind"]) == (13, "drift")
-    assert setup.here("sync", *ROCK, "--check").code == 13
-    third = setup.here("sync", *ROCK, "--json")
+    assert setup.run("sync", *ROCK, "--check").code == 13
+    third = setup.run("sync", *ROCK, "--json")
     assert third.code == 3  # rk3588 has no build of it
     setup.toml.write_text(text + '\n[[model]]\nmodel = "qwen3-4b@w4a16"\noptional = true\n')
     assert [m["action"] for m in setup.synced()["models"]] == ["present", "present", "present"]
@@ -196,41 +197,41 @@ def test_a_board_with_another_runtime_gets_only_what_loads_there(
     locked: Setup, tmp_path: Path
 ) -> None:
     old = rock_4d(tmp_path / "old", runtime="1.1.4", driver="0.9.8")
-    done = locked.here("sync", "--locked", "--json", "--quiet", RKFETCH_SYSROOT=str(old))
+    done = locked.run("sync", "--locked", "--json", "--quiet", RKFETCH_SYSROOT=str(old))
     assert done.code == 3
     assert "does not load on this board" in done.json["error"]["message"]
     assert done.json["notes"] == ["its runtime is 1.1.4, locked was 1.2.3"]
     assert locked.hub.data_bytes() == 0
     assert not (locked.folder / "models").exists()
     same = rock_4d(tmp_path / "same", runtime="1.2.3", driver="0.9.8")
-    fine = locked.here("sync", "--locked", "--json", "--quiet", RKFETCH_SYSROOT=str(same))
+    fine = locked.run("sync", "--locked", "--json", "--quiet", RKFETCH_SYSROOT=str(same))
     assert (fine.code, fine.json["target"]) == (0, "rock-4d"), fine.err
-    other = locked.here("sync", "--target", "opi-5", RKFETCH_SYSROOT=str(same))
+    other = locked.run("sync", "--target", "opi-5", RKFETCH_SYSROOT=str(same))
     assert (other.code, other.out) == (3, "")
     assert "'opi-5' is for rk3588, and this board is rk3576" in " ".join(other.err.split())
-    small = locked.here("sync", *ROCK, "--memory", "1G", "--into", "x", "--json", "--quiet")
+    small = locked.run("sync", *ROCK, "--memory", "1G", "--into", "x", "--json", "--quiet")
     assert small.code == 9
     assert not (locked.folder / "x").exists()
 
 
 def test_off_a_board_the_target_has_to_be_named(locked: Setup) -> None:
-    done = locked.here("sync", "--locked")
+    done = locked.run("sync", "--locked")
     assert done.code == 2
     assert "rock-4d (rk3576)" in done.err
-    report = locked.here("sync", "--locked", "--target", "opi-5", "--json").json
+    report = locked.run("sync", "--locked", "--target", "opi-5", "--json").json
     assert report["notes"] == ["no board was detected here; taken as locked"]
     assert [m["path"] for m in report["models"]] == [
         str(locked.folder / "models" / Path(ON_3588).name)
     ]
-    assert locked.here("sync", "--target", "nobody").code == 2
-    assert locked.here("sync", "--platform", "rk3562").code == 2
+    assert locked.run("sync", "--target", "nobody").code == 2
+    assert locked.run("sync", "--platform", "rk3562").code == 2
 
 
 def test_one_that_fails_stops_no_other(locked: Setup) -> None:
     locked.hub.break_it(
         Fault(origin="cdn", path=f"*{W4}", status=403), Fault(path=f"*{W4}", status=404)
     )
-    done = locked.here("sync", *ROCK, "--locked", "--json", "--quiet")
+    done = locked.run("sync", *ROCK, "--locked", "--json", "--quiet")
     assert done.code == 4
     assert [(m["action"], m["error"] is None) for m in done.json["models"]] == [
         ("none", False),
@@ -243,14 +244,14 @@ def test_one_that_fails_stops_no_other(locked: Setup) -> None:
 
 def test_a_lie_never_gets_to_its_place(locked: Setup) -> None:
     locked.hub.break_it(Fault(origin="cdn", path=f"*{W4}", flip_at=SIZE // 2))
-    done = locked.here("sync", *ROCK, "--locked", "--json", "--quiet")
+    done = locked.run("sync", *ROCK, "--locked", "--json", "--quiet")
     assert done.code == 7
     assert tree(locked.folder / "models").keys() == {"chat.rkllm"}
 
 
 def test_who_is_killed_in_between_goes_on(locked: Setup) -> None:
     hold = locked.hub.hold(f"*{Path(THREE_W4).name}", SIZE // 2)
-    process = locked.start("sync", *ROCK, "--locked", cwd=locked.folder)
+    process = locked.start("sync", *ROCK, "--locked")
     assert hold.reached.wait(60)
     process.send_signal(signal.SIGKILL)
     process.communicate()
@@ -265,7 +266,7 @@ def test_who_is_killed_in_between_goes_on(locked: Setup) -> None:
 
 def test_interrupted_it_says_so_and_keeps_what_came(locked: Setup) -> None:
     hold = locked.hub.hold(f"*{Path(THREE_W4).name}", SIZE // 2)
-    process = locked.start("sync", *ROCK, "--locked", "--json", cwd=locked.folder)
+    process = locked.start("sync", *ROCK, "--locked", "--json")
     assert hold.reached.wait(60)
     process.send_signal(signal.SIGINT)
     out, _ = process.communicate(timeout=60)
@@ -277,7 +278,7 @@ def test_interrupted_it_says_so_and_keeps_what_came(locked: Setup) -> None:
 
 
 def test_two_at_once_on_one_board_download_once(locked: Setup) -> None:
-    both = [locked.start("sync", *ROCK, "--locked", cwd=locked.folder) for _ in range(2)]
+    both = [locked.start("sync", *ROCK, "--locked") for _ in range(2)]
     said = [process.communicate(timeout=60) for process in both]
     assert [process.returncode for process in both] == [0, 0], said
     assert locked.hub.data_bytes(f"*{Path(THREE_W4).name}") < SIZE * 1.5
@@ -314,18 +315,20 @@ def test_the_lock_file_alone_is_enough(locked: Setup, tmp_path: Path) -> None:
     board.mkdir()
     shutil.copy(locked.lock, board)
     locked.env["RKFETCH_HOME"] = str(tmp_path / "fresh")
-    done = locked.run("sync", *OPI, "--quiet", cwd=board)
+    locked.cwd = board
+    done = locked.run("sync", *OPI, "--quiet")
     assert (done.code, done.err) == (0, "")
     assert not (tmp_path / "fresh" / "catalog.db").exists()  # no catalog is needed, either
-    offline = locked.run("sync", *ROCK, "--offline", "--json", "--quiet", cwd=board)
+    offline = locked.run("sync", *ROCK, "--offline", "--json", "--quiet")
     assert offline.code == 11
-    empty = locked.run("sync", cwd=tmp_path)
+    locked.cwd = tmp_path
+    empty = locked.run("sync")
     assert (empty.code, "there is neither rkfetch.toml nor rkfetch.lock" in empty.err) == (2, True)
 
 
 def test_without_a_place_the_store_is_it(setup: Setup) -> None:
     setup.toml.write_text('[[model]]\nmodel = "qwen2.5-1.5b"\n')
-    assert setup.here("lock", *ROCK).code == 0
+    assert setup.run("lock", *ROCK).code == 0
     report = setup.synced("--locked")
     assert Path(report["models"][0]["path"]).parent.parent == setup.home / "models"
     assert setup.synced("--locked")["changed"] is False
