@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from setup.setups import Setup
 
+pytestmark = pytest.mark.once
 NEWER = "RK3576/Qwen2.5-1.5B-Instruct_RK3576_w4a16_v1.3.0.rkllm"
 
 

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from setup.setups import Setup
 
+pytestmark = pytest.mark.once
 PLACED = f"models/{Path(W4).name}"
 CHAT = "models/chat.rkllm"
 
