@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import signal
 import subprocess
@@ -376,3 +377,22 @@ def test_what_belongs_to_a_model_lies_beside_it_and_is_noted(locked: Setup) -> N
     assert chat is not None
     assert [item.record.sha256 for item in store.companions(chat)] == [file.sha256]
     assert locked.synced("--locked")["changed"] is False
+
+
+def test_from_a_store_that_may_only_be_read_files_are_placed(locked: Setup, tmp_path: Path) -> None:
+    if os.geteuid() != 0 or shutil.which("unshare") is None:
+        pytest.skip("mounting needs root and unshare")
+    locked.synced("--locked")
+    script = 'mount --bind "$1" "$1" && mount -o remount,bind,ro "$1" && shift && exec "$@"'
+    ours = ["unshare", "-m", "sh", "-c", script, "sh", str(locked.home), str(RKFETCH), "sync"]
+    for action in ("placed", "present"):
+        done = subprocess.run(
+            [*ours, *ROCK, "--locked", "--into", str(tmp_path / "board"), "--json", "--quiet"],
+            cwd=locked.folder,
+            env=locked.env,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        assert [m["action"] for m in json.loads(done.stdout)["models"]] == [action, action]
