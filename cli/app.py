@@ -27,6 +27,8 @@ COMMANDS = {
     "inspect": ("inspect", "inspect_command", "Read what an .rkllm file says about itself."),
     "doctor": ("doctor", "doctor_command", "Show what this board is, and what is wrong."),
     "diagnose": ("diagnose", "diagnose_command", "Say what a runtime's log means."),
+    "lock": ("lock", "lock_command", "Write down which file each board of a set-up gets."),
+    "sync": ("sync", "sync_command", "Make this board have what its lock file says."),
     "list": ("store", "list_command", "List the models on this machine."),
     "path": ("store", "path_command", "Print the path of an installed model."),
     "import": ("imports", "import_command", "Take model files or an export into the store."),
@@ -56,7 +58,7 @@ GROUPS = {
     }
 }
 
-PLANNED = {"browse", "lock", "push", "sync"}
+PLANNED = {"browse", "push"}
 """Words that will be commands, so that none of them is looked for as a model."""
 
 _OWN_OPTIONS = {"--help", "-h", "--version", "--install-completion", "--show-completion"}

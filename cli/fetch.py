@@ -121,7 +121,7 @@ def fetch_command(
       5 gated, 6 network, 7 integrity, 8 disk, 9 memory, 10 only a conversion would help,
       11 offline (or a metered link), 130 interrupted.
     """
-    limits = _limits(limit_rate, connections, background=background)
+    limits = limits_of(limit_rate, connections, background=background)
     # With --json, stderr carries progress as JSON lines, and nothing that is none.
     silent = quiet or question.as_json
     serve = serving.serving_of(server, models, name, question=question, output=output, quiet=silent)
@@ -209,7 +209,12 @@ def _progress(answer: Answer, *, as_json: bool, quiet: bool) -> Silent:
     return for_output(json_lines=as_json, quiet=quiet)
 
 
-def _limits(limit_rate: str | None, connections: int, *, background: bool) -> Limits:
+def limits_of(limit_rate: str | None, connections: int, *, background: bool) -> Limits:
+    """Read the options that leave room for others, and give way at once where that is asked.
+
+    Raises:
+        UsageError: the rate cannot be read.
+    """
     from rkfetch.registry.limits import Limits, give_way, parse_rate
 
     rate = parse_rate(limit_rate) if limit_rate else None

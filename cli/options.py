@@ -136,15 +136,41 @@ def make_target(
     Raises:
         UsageError: an option cannot be read.
     """
+    return find_board(
+        platform=platform,
+        runtime=runtime,
+        driver=driver,
+        memory=memory,
+        context=context,
+        sysroot=sysroot,
+    )[0]
+
+
+def find_board(
+    *,
+    platform: str | None,
+    runtime: str | None,
+    driver: str | None,
+    memory: str | None,
+    context: int | None,
+    sysroot: str,
+) -> tuple[Target, bool]:
+    """Return the target as `make_target`, and whether its SoC was given or detected.
+
+    Raises:
+        UsageError: an option cannot be read.
+    """
     from pathlib import Path
 
     from rkfetch.registry.target import detect, parse_memory, target_from
 
-    return target_from(
-        detect(Path(sysroot)),
+    board = detect(Path(sysroot))
+    target = target_from(
+        board,
         platform=Platform.parse(platform) if platform else None,
         runtime=parse_version(runtime, what="runtime") if runtime else None,
         driver=parse_version(driver, what="driver") if driver else None,
         memory_bytes=parse_memory(memory) if memory else None,
         context=context,
     )
+    return target, bool(platform) or board.on_board

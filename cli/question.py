@@ -17,7 +17,7 @@ from .answers import question_json
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from rkfetch.catalog.answer import Answer, Prober
+    from rkfetch.catalog.answer import Answer
     from rkfetch.catalog.database import Catalog
     from rkfetch.registry.http import Http
     from rkfetch.registry.mirror import Neighbours
@@ -89,6 +89,7 @@ class Question:
             RkfetchError: see `rkfetch.catalog.answer.answer`, and options that cannot be read.
         """
         from rkfetch.catalog.answer import answer
+        from rkfetch.catalog.probe import prober
 
         target = None
         try:
@@ -98,15 +99,15 @@ class Question:
                 self.model,
                 target,
                 policy=self.policy,
-                prober=_prober(catalog, http) if http else None,
-                at_hand=_at_hand(http),
+                prober=prober(catalog, http) if http else None,
+                at_hand=at_hand(http),
             )
         except RkfetchError as error:
             error.answer = question_json(self.model, target)
             raise
 
 
-def _at_hand(http: Http | None) -> Callable[[Artifact], bool]:
+def at_hand(http: Http | None) -> Callable[[Artifact], bool]:
     """Return what tells whether a build is on this machine, or in the store of a neighbour.
 
     Few questions ask: only of builds that nobody can download is it worth the imports.
@@ -128,15 +129,6 @@ def _at_hand(http: Http | None) -> Callable[[Artifact], bool]:
         return theirs is not None and theirs.have(artifact)
 
     return tell
-
-
-def _prober(catalog: Catalog, http: Http) -> Prober:
-    from rkfetch.catalog.probe import probe
-
-    def read(artifact: Artifact, *, afresh: bool = False) -> Artifact:
-        return probe(catalog, http, artifact, afresh=afresh).artifact
-
-    return read
 
 
 def asks(command: Callable[..., None], *, model: Any = ModelArgument) -> Callable[..., None]:

@@ -48,6 +48,8 @@ class World:
     def __init__(self, hub: Hub, folder: Path) -> None:
         self.hub = hub
         self.home = folder / "rkfetch"
+        self.cwd: Path | None = None
+        """Where commands are called."""
         (folder / "no-board").mkdir(parents=True)
         self.env = {
             "PATH": os.environ["PATH"],
@@ -77,6 +79,7 @@ class World:
         """Start the installed command without a terminal."""
         return subprocess.Popen(
             [str(RKFETCH), *args],
+            cwd=self.cwd,
             env={**self.env, **env},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
