@@ -55,8 +55,8 @@ def _unpacked(file):  # type: (str) -> str
         need = "which takes {} MiB".format(_bytes_of(file) // _MIB + 1)
     except (BadZipFile, zlib.error, EOFError) as error:
         _stop(7, file + " is damaged", "  {}".format(error), "hint: copy it here once more")
-    hint = "hint: name a folder that you may write to with RKFETCH_HOME or TMPDIR"
-    _stop(8, "rkfetch.pyz finds no place to unpack itself, " + need, *whys + [hint])
+    whys.append("hint: name a folder that you may write to with RKFETCH_HOME or TMPDIR")
+    _stop(8, "rkfetch.pyz finds no place to unpack itself, " + need, *whys)
     raise AssertionError  # not reached
 
 
@@ -117,7 +117,7 @@ def _is_there(folder):  # type: (str) -> bool
 
 
 def _require_own(folder):  # type: (str) -> None
-    """Raise where others could put their code into what this user runs; a group of one's own may."""
+    """Raise where others could put their code into what this user runs; one's own group may."""
     found = os.stat(folder)
     others = stat.S_IWOTH if found.st_gid == os.getegid() else stat.S_IWOTH | stat.S_IWGRP
     if found.st_uid != os.geteuid() or found.st_mode & others:

@@ -47,6 +47,8 @@ class World:
 
     def __init__(self, hub: Hub, folder: Path) -> None:
         self.hub = hub
+        self.command = [str(RKFETCH)]
+        """What is typed in front of the arguments."""
         self.home = folder / "rkfetch"
         (folder / "no-board").mkdir(parents=True)
         self.env = {
@@ -63,7 +65,7 @@ class World:
     def run_under(self, *before: str) -> Run:
         """Run the installed command through another one: a program and its argument come first."""
         done = subprocess.run(
-            [*before[:2], str(RKFETCH), *before[2:]],
+            [*before[:2], *self.command, *before[2:]],
             env=self.env,
             stdin=subprocess.DEVNULL,
             capture_output=True,
@@ -76,7 +78,7 @@ class World:
     def start(self, *args: str, **env: str) -> subprocess.Popen[str]:
         """Start the installed command without a terminal."""
         return subprocess.Popen(
-            [str(RKFETCH), *args],
+            [*self.command, *args],
             env={**self.env, **env},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -88,7 +90,7 @@ class World:
         """Run the command where a person has typed this already; ``err`` is the screen."""
         mine, theirs = pty.openpty()
         process = subprocess.Popen(
-            [str(RKFETCH), *args],
+            [*self.command, *args],
             env={**self.env, "TERM": "dumb"},
             stdin=theirs,
             stdout=subprocess.PIPE,
