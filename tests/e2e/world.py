@@ -49,6 +49,8 @@ class World:
         self.hub = hub
         self.command = [str(RKFETCH)]
         """What is typed in front of the arguments."""
+        self.within_s = 120.0
+        """How long a command may take."""
         self.home = folder / "rkfetch"
         (folder / "no-board").mkdir(parents=True)
         self.env = {
@@ -70,7 +72,7 @@ class World:
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=self.within_s,
             check=False,
         )
         return Run(done.returncode, done.stdout, done.stderr)
@@ -110,7 +112,7 @@ class World:
     def run(self, *args: str, **env: str) -> Run:
         """Run the installed command to its end."""
         process = self.start(*args, **env)
-        out, err = process.communicate(timeout=120)
+        out, err = process.communicate(timeout=self.within_s)
         assert "Traceback" not in err, err
         return Run(process.returncode, out, err)
 
