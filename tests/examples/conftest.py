@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import functools
 import shutil
+import subprocess
+import sys
 import threading
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -69,6 +71,20 @@ def scratch(tmp_path: Path) -> Iterator[Scratch]:
     """A root to install things in."""
     with scratch_root(tmp_path / "scratch") as root:
         yield root
+
+
+@pytest.fixture
+def shellcheck() -> Callable[..., str]:
+    """Ask shellcheck of the test extras about scripts; gives what it has to say."""
+    program = Path(sys.executable).with_name("shellcheck")
+
+    def ask(*args: str, given: str = "") -> str:
+        done = subprocess.run(
+            [program, *args], input=given, capture_output=True, text=True, timeout=60, check=False
+        )
+        return done.stdout + done.stderr
+
+    return ask
 
 
 @pytest.fixture

@@ -84,7 +84,7 @@ def play(lock: Path, board: dict[str, str], tmp_path: Path) -> Play:
         "HOME": str(folder),
         "LC_ALL": "C.UTF-8",
         "ANSIBLE_NOCOLOR": "1",
-        "ANSIBLE_LOCALHOST_WARNING": "0",
+        "ANSIBLE_PIPELINING": "1",
     }
     return Play(folder, env)
 
@@ -103,7 +103,6 @@ def test_it_changes_what_is_not_so_and_nothing_else(play: Play, shop: World) -> 
 
     shop.hub.forget()
     assert play.run() == set()
-    assert play.run("--check") == set()
     assert not shop.hub.requests
 
     play.model.unlink()
