@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 import shutil
 import subprocess
@@ -26,6 +27,14 @@ NAMES = sorted(path.name for path in UNITS.iterdir() if path.suffix in {".servic
 SERVICES = [name for name in NAMES if name.endswith(".service")]
 SYSTEMS_OWN = Path("/lib/systemd/system")
 FOLDER = "/srv/rkfetch"
+INSTALLING = re.findall(
+    r"^# (.*)",
+    (EXAMPLES / "README.md")
+    .read_text("utf-8")
+    .split("<!-- checked: scratch -->")[1]
+    .split("```")[1],
+    re.MULTILINE,
+)
 MOST_EXPOSED = 20
 """Tenths, of 100: what `systemd-analyze security` calls OK ends at 40."""
 
@@ -71,21 +80,22 @@ def test_a_timer_starts_a_service_that_is_there() -> None:
 
 
 class Board:
-    """A board on which the units are installed, and that starts them as systemd would."""
+    """A board on which the units are installed as the README says, started as by systemd."""
 
-    def __init__(self, scratch: Scratch, pyz: Path, shop: World) -> None:
+    def __init__(self, scratch: Scratch, pyz: Path, shop: World, lock: Path) -> None:
         self.scratch = scratch
         self._hub = {name: shop.env[name] for name in ("HF_ENDPOINT", "MODELSCOPE_ENDPOINT")}
         scratch.put("/usr/local/bin/rkfetch", pyz.read_bytes(), mode=0o755)
-        scratch.put("/etc/sysusers.d/rkfetch.conf", (UNITS / "rkfetch.sysusers").read_text())
-        boards.rock_4d(scratch.path("/board"))
         scratch.put("/bin/systemctl", '#!/bin/sh\necho "$@" >>/run/systemctl.log\n', mode=0o755)
-        self.done("systemd-sysusers", "/etc/sysusers.d/rkfetch.conf")
-        self.done("install", "-d", "-o", "rkfetch", "-g", "rkfetch", FOLDER)
-
-    def done(self, *command: str) -> None:
-        done = self.scratch.run(*command)
+        boards.rock_4d(scratch.path("/board"))
+        shutil.copytree(EXAMPLES, scratch.path("/examples"))
+        shutil.copy(lock, scratch.path("/examples"))
+        scratch.path("/etc/sysusers.d").mkdir(exist_ok=True)
+        done = scratch.run("sh", "-euc", "\n".join(["cd /examples", *INSTALLING]))
         assert done.returncode == 0, done.stderr
+        assert self.asked == ["enable --now rkfetch-sync.timer"]
+        scratch.path("/run/systemctl.log").unlink()
+        self._units = scratch.path("/etc/systemd/system")
 
     @property
     def asked(self) -> list[str]:
@@ -95,7 +105,7 @@ class Board:
 
     def start(self, name: str) -> bool:
         """Start a service, and what it starts; tell whether its condition was met."""
-        told = settings(UNITS / name)
+        told = settings(self._units, name)
         for line in told.get("ExecCondition", []):
             if self._run(line, told).returncode != 0:
                 return False
@@ -120,10 +130,10 @@ class Board:
         return self.scratch.run(*command, env=env)
 
 
-def settings(unit: Path) -> dict[str, list[str]]:
+def settings(units: Path, name: str) -> dict[str, list[str]]:
     """What a unit and the drop-in for all say, by key."""
     told: dict[str, list[str]] = {}
-    for path in (unit, UNITS / "rkfetch-.service.d" / "sandbox.conf"):
+    for path in (units / name, units / "rkfetch-.service.d" / "sandbox.conf"):
         for line in path.read_text().splitlines():
             key, equals, value = line.partition("=")
             if equals and not line.startswith("#"):
@@ -137,8 +147,7 @@ RESTART = "--no-block try-restart rkllama.service"
 def test_the_lock_file_is_followed_and_the_server_restarted_only_for_what_is_new(
     scratch: Scratch, pyz: Path, shop: World, lock: Path
 ) -> None:
-    board = Board(scratch, pyz, shop)
-    scratch.put(f"{FOLDER}/rkfetch.lock", lock.read_bytes())
+    board = Board(scratch, pyz, shop, lock)
     assert board.start("rkfetch-sync.service")
     model = scratch.path(f"{FOLDER}/{MODEL}")
     assert model.stat().st_nlink == 2
@@ -154,8 +163,10 @@ def test_the_lock_file_is_followed_and_the_server_restarted_only_for_what_is_new
     assert board.asked == [RESTART] * 2
 
 
-def test_a_board_on_its_own_takes_what_is_newer(scratch: Scratch, pyz: Path, shop: World) -> None:
-    board = Board(scratch, pyz, shop)
+def test_a_board_on_its_own_takes_what_is_newer(
+    scratch: Scratch, pyz: Path, shop: World, lock: Path
+) -> None:
+    board = Board(scratch, pyz, shop, lock)
     scratch.put(f"{FOLDER}/rkfetch.toml", (EXAMPLES / "rkfetch.toml").read_text())
     board.start("rkfetch-upgrade.service")
     model = scratch.path(f"{FOLDER}/{MODEL}")
@@ -163,6 +174,4 @@ def test_a_board_on_its_own_takes_what_is_newer(scratch: Scratch, pyz: Path, sho
     shop.add(W4, seed=4)
     board.start("rkfetch-upgrade.service")
     assert model.read_bytes() != before
-    assert board.asked == [RESTART] * 2
-    board.start("rkfetch-upgrade.service")
     assert board.asked == [RESTART] * 2
