@@ -52,6 +52,8 @@ class World:
         self.within_s = 120.0
         """How long a command may take."""
         self.home = folder / "rkfetch"
+        self.cwd: Path | None = None
+        """Where commands are called."""
         (folder / "no-board").mkdir(parents=True)
         self.env = {
             "PATH": os.environ["PATH"],
@@ -81,6 +83,7 @@ class World:
         """Start the installed command without a terminal."""
         return subprocess.Popen(
             [*self.command, *args],
+            cwd=self.cwd,
             env={**self.env, **env},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,

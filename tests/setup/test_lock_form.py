@@ -199,8 +199,7 @@ def test_whatever_stands_anywhere_nothing_leads_out_or_reaches_a_terminal(
 ) -> None:
     try:
         lock = read(changed(*path, to=leaf))
-    except UsageError as refused:
-        assert len(refused.cause[0]) < 2000
+    except UsageError:
         return
     for target in lock.targets:
         for model in target.models:
