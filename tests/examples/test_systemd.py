@@ -17,6 +17,8 @@ from examples.conftest import EXAMPLES, MODEL
 from scratch import PATH
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from e2e.world import World
     from scratch import Scratch
 
@@ -107,17 +109,20 @@ class Board:
         """Start a service, and what it starts; tell whether its condition was met."""
         told = settings(self._units, name)
         for line in told.get("ExecCondition", []):
-            if self._run(line, told).returncode != 0:
+            if self.execute(line, told).returncode != 0:
                 return False
         for line in [*told["ExecStart"], *told.get("ExecStartPost", [])]:
-            done = self._run(line, told)
+            done = self.execute(line, told)
             assert done.returncode == 0, done.stderr
         for other in told.get("OnSuccess", []):
             self.start(other)
         return True
 
-    def _run(self, line: str, told: dict[str, list[str]]) -> subprocess.CompletedProcess[str]:
-        command = shlex.split(line.removeprefix("+"))
+    def execute(
+        self, line: str, told: dict[str, list[str]], *, under: Sequence[str] = ()
+    ) -> subprocess.CompletedProcess[str]:
+        """Run a unit's line, below another program if there is one, as the user that it says."""
+        command = [*under, *shlex.split(line.removeprefix("+"))]
         own = dict(pair.split("=", 1) for text in told["Environment"] for pair in text.split())
         env = {"PATH": PATH, "HOME": FOLDER, "RKFETCH_SYSROOT": "/board", **self._hub, **own}
         if not line.startswith("+"):
@@ -139,6 +144,42 @@ def settings(units: Path, name: str) -> dict[str, list[str]]:
             if equals and not line.startswith("#"):
                 told.setdefault(key, []).append(value)
     return told
+
+
+def group(name: str) -> set[str]:
+    """The system calls that systemd means by a word."""
+    if not name.startswith("@"):
+        return {name}
+    lines = analyze("syscall-filter", "--no-pager", name).stdout.splitlines()[1:]
+    words = [line.strip() for line in lines if line.strip() and not line.strip().startswith("#")]
+    return set().union(*(group(word) for word in words))
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_what_it_asks_of_the_kernel_is_let_through(
+    name: str, tree: Path, scratch: Scratch, pyz: Path, shop: World, lock: Path
+) -> None:
+    """No systemd runs here that would enforce the sandbox, so what is called is looked at."""
+    board = Board(scratch, pyz, shop, lock)
+    told = settings(tree / "etc/systemd/system", name)
+    scratch.put(f"{FOLDER}/rkfetch.toml", (EXAMPLES / "rkfetch.toml").read_text())
+    for command in (("chgrp", "nogroup", FOLDER), ("chmod", "0775", FOLDER)):
+        assert scratch.run(*command).returncode == 0
+    trace = ("strace", "-f", "-qq", "-A", "-o", "/tmp/trace")
+    if scratch.run("strace", "-o", "/dev/null", "true").returncode != 0:
+        pytest.skip("strace is not here, or may not trace")
+    for line in told["ExecStart"]:
+        done = board.execute(line, told, under=trace)
+        assert done.returncode == 0, done.stderr
+    calls = scratch.path("/tmp/trace").read_text("utf-8", "replace")
+    allowed = {"execve"}  # systemd's own, before the filter is there
+    for words in told["SystemCallFilter"]:
+        named = set().union(*(group(word) for word in words.removeprefix("~").split()))
+        allowed = allowed - named if words.startswith("~") else allowed | named
+    assert set(re.findall(r"^\d+ +(\w+)\(", calls, re.MULTILINE)) - allowed == set()
+    families = set(re.findall(r"\bsocket\((AF_\w+)", calls))
+    assert families - set(told["RestrictAddressFamilies"][0].split()) == set()
+    assert "AF_INET" in families
 
 
 RESTART = "--no-block try-restart rkllama.service"
