@@ -132,7 +132,7 @@ def test_it_is_unpacked_once(bare: World) -> None:
     bare.run("list")
     (folder,) = unpacked(bare.home)
     assert folder.stat().st_mode & 0o777 == 0o700
-    start = folder / "__main__.py"
+    start = folder / "rkfetch" / "__init__.py"
     before = start.stat()
     bare.run("list")
     assert unpacked(bare.home) == [folder]
