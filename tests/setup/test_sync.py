@@ -396,3 +396,13 @@ def test_from_a_store_that_may_only_be_read_files_are_placed(locked: Setup, tmp_
         )
         assert done.returncode == 0, done.stderr
         assert [m["action"] for m in json.loads(done.stdout)["models"]] == [action, action]
+
+
+def test_at_a_terminal_one_bar_makes_place_for_the_next(locked: Setup) -> None:
+    locked.hub.break_it(Fault(origin="cdn", path=f"*{W4}", flip_at=SIZE // 2))
+    lock = str(locked.lock)
+    done = locked.at_terminal("sync", *ROCK, "--locked", "--file", lock, said="")
+    assert done.code == 7
+    assert "Traceback" not in done.err
+    assert done.out == f"{locked.folder / CHAT}\n"
+    assert "qwen3-4b: downloaded and verified" in done.err
