@@ -146,14 +146,14 @@ def say_changes(changes: Sequence[Change]) -> None:
     for change in changes:
         if change.what == "kept":
             continue
-        lead = f"{safe(change.target)}: {safe(change.wish.words)}: "
+        say(f"{safe(change.target)}: {safe(change.wish.words)}")
         old, new = (_file_words(m) for m in (change.old, change.new))
-        if change.what == "new":
-            say_wrapped(new, lead=lead)
-        elif change.what == "removed":
-            say_wrapped(f"no longer locked (was {old})", lead=lead)
-        else:
-            say_wrapped(f"{new}, was {old}", lead=lead)
+        if change.what == "removed":
+            say_wrapped(f"no longer locked (was {old})", lead="  ")
+            continue
+        say_wrapped(new, lead="  ")
+        if change.what == "changed":
+            say_wrapped(old, lead="  was ")
 
 
 def _file_words(model: LockedModel | None) -> str:

@@ -93,7 +93,6 @@ def sync_command(
     runtime: options.RuntimeOption = None,
     driver: options.DriverOption = None,
     memory: options.MemoryOption = None,
-    context: options.ContextOption = None,
     sysroot: options.SysrootOption = "/",
     limit_rate: LimitRateOption = None,
     connections: ConnectionsOption = 8,
@@ -131,7 +130,7 @@ def sync_command(
         runtime=runtime,
         driver=driver,
         memory=memory,
-        context=context,
+        context=None,
         sysroot=sysroot,
     )
     lock = _lock(

@@ -52,12 +52,12 @@ class Report:
         """Give the answer; raises what failed first, with the report."""
         errors = self.errors
         error = errors[0] if errors else self._drift(prune=prune)
+        if not silent:
+            self._say_what_was_done(prune=prune)
         if not as_json:
             for outcome in self.outcomes:
                 if outcome.files and outcome.files[0].path is not None and outcome.error is None:
                     emit(str(outcome.files[0].path))
-        if not silent:
-            self._say_what_was_done(prune=prune)
         if error is not None:
             for other in errors[1:]:
                 say_error(other)

@@ -17,10 +17,14 @@ RKFETCH = Path(sys.executable).with_name("rkfetch")
 BLOCKS = re.findall(r"<!-- checked: (\w+) -->\n```console\n\$ (.*)\n((?:.*\n)*?)```", README)
 
 
-def transcript(command: list[str], env: dict[str, str]) -> str:
+FILES = re.findall(r"<!-- file: ([\w.]+) -->\n```\w+\n((?:.*\n)*?)```", README)
+
+
+def transcript(command: list[str], env: dict[str, str], folder: Path) -> str:
     """What a person sees: both streams in order, the machine's own folder as …."""
     done = subprocess.run(
         command,
+        cwd=folder,
         env={**os.environ, **env, "COLUMNS": "80"},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
@@ -39,17 +43,21 @@ def transcript(command: list[str], env: dict[str, str]) -> str:
 def test_what_the_shipped_catalog_says(command: str, shown: str, tmp_path: Path) -> None:
     words = shlex.split(command)
     env = {"RKFETCH_HOME": str(tmp_path), "RKFETCH_SYSROOT": str(tmp_path), "RKFETCH_OFFLINE": "1"}
-    assert transcript([str(RKFETCH), *words[1:]], env) == shown
+    assert transcript([str(RKFETCH), *words[1:]], env, tmp_path) == shown
 
 
 def test_what_the_hub_of_the_tests_gives(tmp_path: Path) -> None:
-    """Run one after the other, as a reader would."""
+    """Run one after the other, as a reader would, where the files of the README are."""
+    folder = tmp_path / "here"
+    folder.mkdir()
+    for name, text in FILES:
+        (folder / name).write_text(text)
     for kind, command, shown in BLOCKS:
         if kind == "hub":
             hub = [sys.executable, str(ROOT / "tests" / "hub"), "--home", str(tmp_path / "home")]
             words = shlex.split(command)
             env = {"RKFETCH_SYSROOT": str(tmp_path)}
-            assert transcript([*hub, "--", str(RKFETCH), *words[1:]], env) == shown
+            assert transcript([*hub, "--", str(RKFETCH), *words[1:]], env, folder) == shown
 
 
 def test_every_command_is_in_the_readme() -> None:

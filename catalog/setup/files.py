@@ -111,14 +111,16 @@ def alone(
 ) -> Iterator[None]:
     """Be the only process of this machine that changes a place of a set-up; waits for another.
 
+    In a store that may only be read nothing is downloaded, and nobody has to wait.
+
     Raises:
         RkfetchError: the store's folder cannot be used.
     """
     path = note_of(store, place).with_suffix(".lock")
-    make_directory(path.parent)
     tell = None if waiting is None else lambda: waiting(why, 0)
     with ExitStack() as stack:
-        with disk_errors(path.parent):
+        with suppress(UsageError), disk_errors(path.parent):
+            make_directory(path.parent)
             stack.enter_context(locked(path, waiting=tell))
         yield
 

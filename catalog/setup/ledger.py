@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from rkfetch.catalog import border
 from rkfetch.registry.durable import disk_errors, make_directory, read_note, write_durably
+from rkfetch.registry.errors import UsageError
 from rkfetch.registry.record import Verified
 
 from .files import note_of
@@ -47,8 +48,10 @@ class Ledger:
     def note(self, place: str, placed: Placed | None) -> None:
         """Note a file, or that it is not there any more; nothing is written that is noted.
 
+        A store that may only be read remembers nothing: then files are compared with it.
+
         Raises:
-            UsageError, DiskSpaceError, RkfetchError: it cannot be written.
+            DiskSpaceError, RkfetchError: it cannot be written.
         """
         if self.files.get(place) == placed:
             return
@@ -67,8 +70,8 @@ class Ledger:
                 for name, item in sorted(self.files.items())
             },
         }
-        make_directory(self._path.parent)
-        with disk_errors(self._path):
+        with suppress(UsageError), disk_errors(self._path):
+            make_directory(self._path.parent)
             write_durably(self._path, json.dumps(values, indent=1).encode())
 
 

@@ -179,6 +179,9 @@ class Board:
                 size = file.artifact.size_bytes
                 if size is not None and size != status.st_size:
                     return False
+                stored = self._store.find(file.sha256)
+                if stored is not None and path.samefile(stored.path):
+                    return True
                 reading.started(status.st_size, 0)
                 return hash_file(path, advanced=reading.advanced).hexdigest() == file.sha256
             except FileNotFoundError:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import signal
 import subprocess
@@ -14,6 +15,7 @@ import pytest
 from boards import rock_4d
 from e2e.world import RKFETCH
 from hub.server import Fault
+from rkfetch.registry.store import Store
 from setup.setups import ON_3588, OPI, QWEN, QWEN3, ROCK, SIZE, THREE_W4, W4, tree
 
 if TYPE_CHECKING:
@@ -351,3 +353,56 @@ def test_another_place_of_the_same_content_takes_over(setup: Setup) -> None:
     assert {place, *(other["repo"] for other in qwen["files"][0]["also"])} == {QWEN, "zoe/copy"}
     setup.hub.remove_repo(place)
     assert [m["action"] for m in setup.synced("--locked")["models"]] == ["downloaded"] * 2
+
+
+def test_what_belongs_to_a_model_lies_beside_it_and_is_noted(locked: Setup) -> None:
+    """As the encoder of a vision model, which the lock file names behind the model."""
+    encoder = b"RKNN" + bytes(1000)
+    repo = locked.hub.find_repo(QWEN3)
+    assert repo is not None
+    file = repo.add_file("RK3576/vision.rknn", encoder)
+    values = json.loads(locked.lock.read_text())
+    (model,) = (m for m in values["targets"][1]["models"] if m["to"] == CHAT)
+    beside = {**model["files"][0], "path": "RK3576/vision.rknn", "revision": repo.commit}
+    model["files"].append(
+        {**beside, "sha256": file.sha256, "bytes": len(encoder), "attributes": {}}
+    )
+    locked.lock.write_text(json.dumps(values))
+    report = locked.synced("--locked")
+    files = report["models"][1]["files"]
+    assert [Path(f["path"]).name for f in files] == ["chat.rkllm", "vision.rknn"]
+    assert (locked.folder / "models" / "vision.rknn").read_bytes() == encoder
+    store = Store(locked.home)
+    chat = store.find(locked.sha256(THREE_W4, QWEN3))
+    assert chat is not None
+    assert [item.record.sha256 for item in store.companions(chat)] == [file.sha256]
+    assert locked.synced("--locked")["changed"] is False
+
+
+def test_from_a_store_that_may_only_be_read_files_are_placed(locked: Setup, tmp_path: Path) -> None:
+    if os.geteuid() != 0 or shutil.which("unshare") is None:
+        pytest.skip("mounting needs root and unshare")
+    locked.synced("--locked")
+    script = 'mount --bind "$1" "$1" && mount -o remount,bind,ro "$1" && shift && exec "$@"'
+    ours = ["unshare", "-m", "sh", "-c", script, "sh", str(locked.home), str(RKFETCH), "sync"]
+    for action in ("placed", "present"):
+        done = subprocess.run(
+            [*ours, *ROCK, "--locked", "--into", str(tmp_path / "board"), "--json", "--quiet"],
+            cwd=locked.folder,
+            env=locked.env,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        assert [m["action"] for m in json.loads(done.stdout)["models"]] == [action, action]
+
+
+def test_at_a_terminal_one_bar_makes_place_for_the_next(locked: Setup) -> None:
+    locked.hub.break_it(Fault(origin="cdn", path=f"*{W4}", flip_at=SIZE // 2))
+    lock = str(locked.lock)
+    done = locked.at_terminal("sync", *ROCK, "--locked", "--file", lock, said="")
+    assert done.code == 7
+    assert "Traceback" not in done.err
+    assert done.out == f"{locked.folder / CHAT}\n"
+    assert "qwen3-4b: downloaded and verified" in done.err
