@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import io
 import json
 import subprocess
 import sys
@@ -62,14 +63,18 @@ def make(file: Path) -> None:
         _pip("download", "--no-deps", "--require-hashes", "-r", PINS, "-d", folder, *_WHEELS)
         for wheel in sorted(Path(folder).iterdir()):
             content.update(_carried(wheel))
-    content["__main__.py"] = _start(content)
+    inner = io.BytesIO()
+    with zipfile.ZipFile(inner, "w") as packed:
+        for name in sorted(content):
+            _add(packed, name, content[name], zipfile.ZIP_DEFLATED)
     file.parent.mkdir(parents=True, exist_ok=True)
     partial = file.with_name(f"{file.name}.new")
     with partial.open("wb") as out:
         out.write(b"#!/usr/bin/env python3\n")
+        # Python reads the list of what is in it at every start: a thousand names take a board long.
         with zipfile.ZipFile(out, "a") as packed:
-            for name in sorted(content):
-                _add(packed, name, content[name])
+            _add(packed, "__main__.py", _start(content), zipfile.ZIP_DEFLATED)
+            _add(packed, "content.zip", inner.getvalue(), zipfile.ZIP_STORED)
     partial.chmod(0o755)
     partial.replace(file)
 
@@ -103,10 +108,10 @@ def _start(content: dict[str, bytes]) -> bytes:
     return start.replace(b"@CONTENT@", digest.hexdigest().encode())
 
 
-def _add(packed: zipfile.ZipFile, name: str, content: bytes) -> None:
+def _add(packed: zipfile.ZipFile, name: str, content: bytes, method: int) -> None:
     entry = zipfile.ZipInfo(name, _NO_TIME)
     entry.external_attr = 0o100644 << 16
-    packed.writestr(entry, content, zipfile.ZIP_DEFLATED, compresslevel=9)
+    packed.writestr(entry, content, method, compresslevel=9)
 
 
 def renew_pins() -> None:

@@ -14,7 +14,6 @@ import sys
 CONTENT = "@CONTENT@"
 """The SHA-256 of what is in the file, in place of which ``make.py`` writes it."""
 _OLDEST = (3, 10)
-_MIB = 1 << 20
 _GONE = ".gone"
 
 
@@ -38,25 +37,18 @@ def _stop(code, *lines):  # type: (int, *str) -> None
 
 def _unpacked(file):  # type: (str) -> str
     """Return a folder with what is in ``file``."""
-    import zlib
-    from zipfile import BadZipFile
-
     whys = []
-    try:
-        for base in _bases():
-            try:
-                return _kept(file, base)
-            except OSError as error:
-                whys.append("  {}: {}".format(base, error.strerror or error))
+    for base in _bases():
         try:
-            return _passing(file)
+            return _kept(file, base)
         except OSError as error:
-            whys.append("  {}".format(error.strerror or error))
-        need = "which takes {} MiB".format(_bytes_of(file) // _MIB + 1)
-    except (BadZipFile, zlib.error, EOFError) as error:
-        _stop(7, file + " is damaged", "  {}".format(error), "hint: copy it here once more")
+            whys.append("  {}: {}".format(base, error.strerror or error))
+    try:
+        return _passing(file)
+    except OSError as error:
+        whys.append("  {}".format(error.strerror or error))
     whys.append("hint: name a folder that you may write to with RKFETCH_HOME or TMPDIR")
-    _stop(8, "rkfetch.pyz finds no place to unpack itself, " + need, *whys)
+    _stop(8, "rkfetch.pyz finds no place to unpack itself, which takes 20 MB", *whys)
     raise AssertionError  # not reached
 
 
@@ -166,23 +158,21 @@ def _passing(file):  # type: (str) -> str
 
 
 def _unpack(file, folder):  # type: (str, str) -> None
+    import io
     import zipfile
+    import zlib
 
     before = os.umask(0o077)
     try:
-        with zipfile.ZipFile(file) as packed:
-            if CONTENT.encode() not in packed.read("__main__.py"):
-                raise zipfile.BadZipFile("another version took its place just now")
-            packed.extractall(folder)
+        with zipfile.ZipFile(file) as outer:
+            if CONTENT.encode() not in outer.read("__main__.py"):
+                _stop(7, file + " was replaced just now", "hint: run it again")
+            with zipfile.ZipFile(io.BytesIO(outer.read("content.zip"))) as packed:
+                packed.extractall(folder)
+    except (zipfile.BadZipFile, zlib.error, EOFError) as error:
+        _stop(7, file + " is damaged", "  {}".format(error), "hint: copy it here once more")
     finally:
         os.umask(before)
-
-
-def _bytes_of(file):  # type: (str) -> int
-    import zipfile
-
-    with zipfile.ZipFile(file) as packed:
-        return sum(entry.file_size for entry in packed.infolist())
 
 
 if __name__ == "__main__":

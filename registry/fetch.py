@@ -17,11 +17,9 @@ from .http import rkfetch_version
 from .hub import hub_routes
 from .journal import Subject
 from .metered import Once, sparing
-from .mirror import MirrorFile
 from .record import Record, known_attributes
 from .rkllm_read import read_file
 from .route import OF_A_PLACE, Route, first_that_answers, leaving
-from .transfer import download
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -218,6 +216,8 @@ class _Task:
 
     def _stores(self, addresses: Sequence[str], sha256: str) -> list[Route]:
         """Return the stores of other machines."""
+        from .mirror import MirrorFile
+
         return [
             Route(
                 MirrorFile(
@@ -271,6 +271,8 @@ class _Task:
     def _bring(
         self, routes: Sequence[Route], partial: Path, progress: Progress, limits: Limits | None
     ) -> Downloaded:
+        from .transfer import download  # a board is asked for what is here more often
+
         return download(
             self._http,
             routes,

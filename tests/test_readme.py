@@ -70,7 +70,7 @@ def test_every_command_is_in_the_readme() -> None:
 @pytest.mark.parametrize("page", sorted((ROOT / "docs").glob("*.md")), ids=lambda p: p.name)
 def test_every_module_that_the_docs_name_is_there(page: Path) -> None:
     named = re.findall(
-        r"`((?:registry|catalog|cli|tests|benchmarks)/[\w./-]+)`", page.read_text("utf-8")
+        r"`((?:registry|catalog|cli|tests|benchmarks|pyz)/[\w./-]+)`", page.read_text("utf-8")
     )
     assert [n for n in named if not (ROOT / n).exists()] == []
 
