@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from e2e.world import RKFETCH
 from examples.conftest import EXAMPLES, MODEL
 
 if TYPE_CHECKING:
@@ -67,13 +66,16 @@ class Play:
 
 
 @pytest.fixture
-def play(lock: Path, board: dict[str, str], tmp_path: Path) -> Play:
+def play(pyz: Path, lock: Path, board: dict[str, str], tmp_path: Path) -> Play:
     folder = tmp_path / "control"
     shutil.copytree(EXAMPLES / "ansible", folder / "ansible")
-    shutil.copy(lock, folder / "rkfetch.lock")
+    for file in (pyz, lock):
+        shutil.copy(file, folder / "ansible")
+    (folder / "bin").mkdir()
     variables = {
         "ansible_python_interpreter": sys.executable,
-        "rkfetch_program": str(RKFETCH),
+        "rkfetch_become": False,
+        "rkfetch_program": str(folder / "bin/rkfetch"),
         "rkfetch_lock": str(folder / "srv/rkfetch.lock"),
         "rkfetch_environment": {**board, "RKFETCH_HOME": str(folder / "srv/store")},
         "rkfetch_restart": ["sh", "-c", f"printf x >>'{folder}/restarts'"],
