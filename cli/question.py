@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from rkfetch.catalog.answer import Answer, Prober
     from rkfetch.catalog.database import Catalog
+    from rkfetch.catalog.pairs import Lister
     from rkfetch.registry.http import Http
     from rkfetch.registry.mirror import Neighbours
     from rkfetch.registry.model import Artifact, Target
@@ -100,6 +101,7 @@ class Question:
                 policy=self.policy,
                 prober=_prober(catalog, http) if http else None,
                 at_hand=_at_hand(http),
+                lister=_lister(http) if http else None,
             )
         except RkfetchError as error:
             error.answer = question_json(self.model, target)
@@ -137,6 +139,12 @@ def _prober(catalog: Catalog, http: Http) -> Prober:
         return probe(catalog, http, artifact, afresh=afresh).artifact
 
     return read
+
+
+def _lister(http: Http) -> Lister:
+    from rkfetch.catalog.pairs import lister_of
+
+    return lister_of(http)
 
 
 def asks(command: Callable[..., None], *, model: Any = ModelArgument) -> Callable[..., None]:
