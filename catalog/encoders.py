@@ -71,7 +71,9 @@ def _candidate(artifact: Artifact, file: RemoteFile) -> _Candidate | None:
     words = set(_WORDS.findall(stem.lower().replace("_", " ")))
     named = _named_model(stem)
     sees = bool(words & _SEES) or "vision" in file.path.lower()
-    if not sees and not _is_namesake(mine, named, words):
+    if words & _OTHER or not (sees or _is_namesake(mine, named)):
+        return None
+    if named is None and mine is not None and mine.known and not mine.multimodal:
         return None
     told = guess(artifact.repo, file.path, source=artifact.source)
     if told.platform not in {None, artifact.platform} or not _may_be_same(artifact, mine, named):
@@ -90,9 +92,9 @@ def _named_model(stem: str) -> ModelName | None:
     return read_model("-".join(kept)) if kept else None
 
 
-def _is_namesake(mine: ModelName | None, named: ModelName | None, words: set[str]) -> bool:
+def _is_namesake(mine: ModelName | None, named: ModelName | None) -> bool:
     """Tell whether a file that does not say what it is has a vision model's own name."""
-    if mine is None or named is None or not mine.multimodal or words & _OTHER:
+    if mine is None or named is None or not mine.multimodal:
         return False
     return mine.family is not None and (mine.family, mine.size) == (named.family, named.size)
 

@@ -42,7 +42,16 @@ OutputOption = Annotated[
         "-o",
         metavar="DIR",
         help="Place the file in this folder (or under this name if it ends in .rkllm): a hard "
-        "link or a copy of the stored file, never a second download.",
+        "link or a copy of the stored file, never a second download. A vision encoder is placed "
+        "beside it.",
+    ),
+]
+TextOnlyOption = Annotated[
+    bool,
+    options.fixable(
+        "text_only",
+        "--text-only/--no-text-only",
+        help="Leave out the vision encoder of a model that sees pictures.",
     ),
 ]
 
@@ -97,6 +106,7 @@ def fetch_command(
     connections: ConnectionsOption = 8,
     background: BackgroundOption = False,
     metered: spending.MeteredOption = "auto",
+    text_only: TextOnlyOption = False,
     convert: ConvertOption = "auto",
     server: serving.ForOption = None,
     models: serving.ModelsOption = None,

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from rkfetch.catalog.answer import Answer
     from rkfetch.catalog.database import Catalog
+    from rkfetch.catalog.pairs import Lister
     from rkfetch.registry.http import Http
     from rkfetch.registry.mirror import Neighbours
     from rkfetch.registry.model import Artifact, Target
@@ -101,6 +102,7 @@ class Question:
                 policy=self.policy,
                 prober=prober(catalog, http) if http else None,
                 at_hand=at_hand(http),
+                lister=lister(http) if http else None,
             )
         except RkfetchError as error:
             error.answer = question_json(self.model, target)
@@ -129,6 +131,13 @@ def at_hand(http: Http | None) -> Callable[[Artifact], bool]:
         return theirs is not None and theirs.have(artifact)
 
     return tell
+
+
+def lister(http: Http) -> Lister:
+    """Return what lists the repository of a vision model."""
+    from rkfetch.catalog.pairs import lister_of
+
+    return lister_of(http)
 
 
 def asks(command: Callable[..., None], *, model: Any = ModelArgument) -> Callable[..., None]:

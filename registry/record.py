@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from .model import Artifact
     from .rkllm import RkllmFacts
+    from .rknn import RknnFacts
 
 RECORD_NAME = "record.json"
 UNKNOWN_SOURCE = "unknown"
@@ -249,15 +250,20 @@ def attributes_of(facts: RkllmFacts) -> dict[str, dict[str, str | None]]:
 
 
 def known_attributes(
-    artifact: Artifact, facts: RkllmFacts | None
+    artifact: Artifact, facts: RkllmFacts | None, encoder: RknnFacts | None = None
 ) -> dict[str, dict[str, str | None]]:
-    """Return what a record keeps of a build: what its header says, else what is said about it."""
+    """Return what a record keeps of a build: what its header says, else what is said about it.
+
+    ``encoder`` is what an ``.rknn`` file says about itself.
+    """
     said: dict[str, dict[str, str | None]] = {
         name: {"value": attribute.value, "origin": attribute.origin.value}
         for name, attribute in artifact.attributes.items()
         if attribute.value is not None and attribute.origin is not None
     }
     header = attributes_of(facts) if facts is not None and facts.format == "rkllm" else {}
+    if encoder is not None and encoder.platform is not None:
+        header["platform"] = {"value": encoder.platform.value, "origin": "header"}
     return {**said, **header}
 
 
