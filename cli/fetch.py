@@ -16,10 +16,11 @@ from rkfetch.registry.errors import (
 )
 
 from . import options, serving, spending
-from .answers import answer_json, choice_lines, explain_lines, target_words
+from .answers import answer_json, choice_lines, explain_lines, half_lines, target_words
 from .asking import can_ask, says_yes
 from .opening import open_catalog, open_network
 from .output import emit, emit_json, human_bytes, safe, say, say_wrapped
+from .pairs import companion_json
 from .question import Question, asks  # noqa: TC001 - asks evaluates the annotations
 
 if TYPE_CHECKING:
@@ -138,7 +139,9 @@ def fetch_command(
     network = open_network(offline=question.offline, patient=True)
     with open_catalog(quiet=silent) as catalog, network as http:
         try:
-            question, answer = _answered(question, catalog, http, silent=silent)
+            question, answer = _answered(
+                question, catalog, http, text_only=text_only, silent=silent
+            )
         except (ConversionUnavailableError, IncompatibleError) as nothing_fits:
             from .convert import convert_instead
 
@@ -156,9 +159,10 @@ def fetch_command(
             return
         try:
             with closing(_progress(answer, as_json=question.as_json, quiet=quiet)) as progress:
-                got, path, given = _have(
+                got, placed, given = _have(
                     answer,
                     question=question,
+                    text_only=text_only,
                     output=output,
                     serve=serve,
                     catalog=catalog,
@@ -171,8 +175,9 @@ def fetch_command(
             error.answer = answer_json(answer, action="none", candidate=answer.choice)
             raise
     record = got.installed.record
+    path, *beside = placed
     if not silent:
-        _conclude(got.action, record.size_bytes, got.resumed_from)
+        _conclude(got)
         if given is not None:
             given.tell()
     if not question.as_json:
@@ -182,12 +187,15 @@ def fetch_command(
     value["artifact"].update(
         sha256=record.sha256, bytes=record.size_bytes, revision=record.revision
     )
+    value["companions"] = [
+        companion_json(item, path=where) for item, where in zip(got.companions, beside, strict=True)
+    ]
     value |= given.as_json() if given else {"path": str(path)}
-    emit_json({**value, "resumed_from": got.resumed_from})
+    emit_json({**value, "alone": got.alone, "resumed_from": got.resumed_from})
 
 
 def _answered(
-    question: Question, catalog: Catalog, http: Http | None, *, silent: bool
+    question: Question, catalog: Catalog, http: Http | None, *, text_only: bool, silent: bool
 ) -> tuple[Question, Answer]:
     """Return the answer, and the question if it was changed; a choice that there is is announced.
 
@@ -196,6 +204,8 @@ def _answered(
         RkfetchError: as `Question.answer`.
     """
     answer = question.answer(catalog, http)
+    if text_only:
+        answer = replace(answer, companions=(), alone=None)
     if answer.choice is None and not silent:
         question, answer = _ask_about_risk(question, answer, catalog, http)
     elif not silent:
@@ -238,6 +248,7 @@ def _have(
     answer: Answer,
     *,
     question: Question,
+    text_only: bool,
     output: str | None,
     serve: serving.Serving | None,
     catalog: Catalog,
@@ -245,8 +256,11 @@ def _have(
     progress: Progress,
     limits: Limits,
     costs: Costs,
-) -> tuple[Got, Path, serving.Delivered | None]:
-    """Have the chosen file in the store and, if that was asked for, in its place or a server's."""
+) -> tuple[Got, list[Path], serving.Delivered | None]:
+    """Have the chosen build in the store and, if that was asked for, in its place or a server's.
+
+    The paths are those of the model and of what belongs to it.
+    """
     from pathlib import Path
 
     from rkfetch.catalog.get import get
@@ -268,11 +282,15 @@ def _have(
         progress=progress,
         limits=limits,
         costs=costs,
+        text_only=text_only,
     )
-    path = got.installed.path if output is None else store.place(got.installed, Path(output))
+    paths = [got.installed.path, *(companion.path for companion in got.companions)]
+    if output is not None:
+        path = store.place(got.installed, Path(output))
+        paths = [path, *(store.place(c, path.parent) for c in got.companions)]
     if serve is None:
-        return got, path, None
-    return got, path, serve.deliver(got.installed, got.companions, path, answer.target)
+        return got, paths, None
+    return got, paths, serve.deliver(got.installed, got.companions, paths[0], answer.target)
 
 
 def _ask_about_risk(
@@ -294,7 +312,7 @@ def _announce(answer: Answer) -> None:
     if answer.choice is None:
         return
     say(f"{safe(answer.model or answer.reference.text)} for {target_words(answer.target)}:")
-    for line in choice_lines(answer.choice):
+    for line in (*choice_lines(answer.choice), *half_lines(answer)):
         say(line)
     from rkfetch.registry.refuse import passed_over
 
@@ -314,14 +332,22 @@ def _warn_of_what_was_allowed(answer: Answer) -> None:
         say("warning: nothing promises that this loads (taken because of --allow-unverified)")
 
 
-def _conclude(action: str, size_bytes: int, resumed_from: int) -> None:
-    if action == "present":
+def _conclude(got: Got) -> None:
+    """Say what was done, of the model and of what belongs to it."""
+    came = human_bytes(sum(item.record.size_bytes for item in got.came))
+    earlier = f" ({human_bytes(got.resumed_from)} were here already)" if got.resumed_from else ""
+    if not got.came:
         say("already here and verified")
-    elif action == "imported":
-        say(f"taken from the folder where it lies, and verified, {human_bytes(size_bytes)}")
+    elif got.action == "imported":
+        say(f"taken from the folder where it lies, and verified, {came}")
+    elif got.action == "present":
+        say(f"already here; its vision encoder was downloaded and verified, {came}{earlier}")
     else:
-        resumed = f" ({human_bytes(resumed_from)} were here already)" if resumed_from else ""
-        say(f"downloaded and verified, {human_bytes(size_bytes)}{resumed}")
+        say(f"downloaded and verified, {came}{earlier}")
+    for companion in got.companions:
+        say_wrapped(str(companion.path), lead="its vision encoder: ")
+    if got.alone is not None:
+        say_wrapped(got.alone, lead="warning: ")
 
 
 @asks

@@ -14,6 +14,7 @@ from rkfetch.registry.errors import IntegrityError, RkfetchError, UsageError
 from . import options  # noqa: TC001 - typer reads the annotations
 from .opening import open_catalog
 from .output import emit, emit_json, error_json, human_bytes, safe, say, say_wrapped
+from .pairs import alone_words, is_encoder, owners
 from .store import installed_json, open_store
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from rkfetch.registry.model import Target
     from rkfetch.registry.record import Record
     from rkfetch.registry.rkllm import RkllmFacts
-    from rkfetch.registry.store import Store
+    from rkfetch.registry.store import Installed, Store
 
 FilesArgument = Annotated[
     list[str],
@@ -112,6 +113,7 @@ def import_command(
     with open_catalog(quiet=True) as catalog:
         for path in task.files(plain):
             task.bring_in(catalog, path)
+        task.join()
         for place in exports:
             task.take_in(catalog, place, target=target, force=force)
     task.conclude()
@@ -139,6 +141,8 @@ class _Task:
         self._done: list[dict[str, Any]] = []
         self._exports: list[dict[str, Any]] = []
         self._failed: list[tuple[Path, RkfetchError]] = []
+        self._taken: list[tuple[Path, Installed]] = []
+        """Files that were named, or lay in a folder that was."""
 
     def parted(self, names: Sequence[str]) -> tuple[list[str], list[str]]:
         """Tell names of files and folders from exports; one that is unfinished is a failure."""
@@ -242,7 +246,32 @@ class _Task:
             return
         self._tell(imported, known)
 
+    def join(self) -> None:
+        """Join the halves of vision models, and say of a half that it is alone."""
+        from rkfetch.catalog.joining import join_together
+
+        joined = join_together(self._store, self._taken)
+        whole = {item.record.sha256 for pair in joined for item in pair}
+        wholes = {model.record.sha256: model for model, _ in joined}
+        for done in self._done:
+            model = wholes.get(done["artifact"]["sha256"])
+            if model is not None:
+                done["companions"] = list(model.record.companions)
+        if self._silent:
+            return
+        for model, encoder in joined:
+            say_wrapped(f"{encoder.path.name} is the vision encoder of {model.path.name}")
+        owned = owners(self._store.installed())
+        for path, item in self._taken:
+            if item.record.sha256 in whole or item.record.sha256 in owned:
+                continue
+            if is_encoder(item):
+                say_wrapped(f"{path.name}: an encoder alone; no model that is here belongs to it")
+            elif alone := alone_words(item, self._store.companions(item)):
+                say_wrapped(f"{path.name}: {alone}")
+
     def _tell(self, imported: Imported, known: Provenance | None) -> None:
+        self._taken.append((imported.source, imported.installed))
         notes = known.contradictions if known else ()
         recognised_by = known.recognised_by if known else None
         self._done.append(

@@ -38,8 +38,8 @@ def companions_json(answer: Answer) -> list[dict[str, Any]]:
     from .answers import artifact_json
 
     return [
-        {"role": companion.value("role") or VISION, "path": None, "artifact": artifact_json(companion)}
-        for companion in answer.companions
+        {"role": c.value("role") or VISION, "path": None, "artifact": artifact_json(c)}
+        for c in answer.companions
     ]
 
 

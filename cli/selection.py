@@ -10,6 +10,8 @@ from rkfetch.catalog.naming import recorded_model
 from rkfetch.registry.errors import UnknownModelError, UsageError
 from rkfetch.registry.model import Quant
 
+from .pairs import is_encoder
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -63,11 +65,13 @@ def _by_reference(items: Sequence[Installed], text: str) -> list[Installed]:
         return [item for item in items if _is_file(item, file)]
     names = {item.record.sha256: recorded_model(item.record) for item in items}
     meant = set(match(reference.model or "", sorted({name for name in names.values() if name})))
-    return [
+    found = [
         item
         for item in items
         if names[item.record.sha256] in meant and _has_quant(item, reference.quant)
     ]
+    # An encoder may bear its model's name, and is no model by itself.
+    return [item for item in found if not is_encoder(item)] or found
 
 
 def _is_file(item: Installed, file: FileReference) -> bool:

@@ -14,6 +14,7 @@ from rkfetch.catalog import border
 from rkfetch.catalog.answer import answer
 from rkfetch.catalog.get import elsewhere, header_is_known
 from rkfetch.catalog.measured import measured_memory
+from rkfetch.catalog.pairs import lister_of, pair_of
 from rkfetch.catalog.places import at_its_place
 from rkfetch.catalog.probe import prober
 from rkfetch.registry.errors import (
@@ -233,6 +234,7 @@ def _chosen(
 def _best(
     catalog: Catalog, wish: Wish, board: Target, http: Http | None, at_hand: AtHand | None
 ) -> LockedModel:
+    lister = None if http is None or wish.text_only else lister_of(http)
     found = answer(
         catalog,
         wish.model,
@@ -240,6 +242,7 @@ def _best(
         policy=wish.policy,
         prober=prober(catalog, http) if http is not None else None,
         at_hand=at_hand,
+        lister=lister,
     )
     found.require()
     failure: RkfetchError | None = None
@@ -248,12 +251,14 @@ def _best(
             pinned = _pinned(catalog, candidate.artifact, http)
         except (IntegrityError, UnknownModelError, AuthenticationError, OfflineError) as error:
             failure = failure or error
-            if found.companions:
-                break  # they belong to the first one
             continue
         judged = judge(pinned, wish, board)
         if judged.refusal is None:
-            beside = () if wish.text_only else found.companions
+            beside = found.companions
+            if wish.text_only:
+                beside = ()
+            elif candidate is not found.choice:
+                beside = pair_of(catalog, candidate.artifact, lister=lister).companions
             return LockedModel(
                 wish=wish,
                 name=found.model,
