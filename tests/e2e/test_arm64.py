@@ -145,4 +145,4 @@ def test_what_the_readme_shows_of_an_empty_board(
         env[name] = ""  # these would name files of this machine
     variables = [f"{name}={value}" for name, value in env.items()]
     command = [*hub, "env", *variables, *arm64.enter, *shlex.split(fetch[0])]
-    assert transcript(command, {}) == fetch[1]
+    assert transcript(command, {}, tmp_path) == fetch[1]
