@@ -1,7 +1,7 @@
 """What runs first in ``rkfetch.pyz``: unpack it where it was not yet, and start rkfetch from there.
 
 Python keeps no compiled code of what it imports from a zip file: every start would compile
-everything again, which takes a board seconds. So the file is unpacked, once for each version of
+everything again, which doubles what it costs. So the file is unpacked, once for each version of
 it, into a folder that nobody but this user may write to.
 
 Any Python that a board has can read this module, so that it can say which one is needed.
