@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
-import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
+from e2e.test_scenarios import run_on_small_disk
 from e2e.world import World
 from hub.server import Fault, Hub
 from rknn_files import rknn_bytes
@@ -103,17 +102,20 @@ def test_only_the_missing_half_comes(world: World) -> None:
     assert 900_000 < world.hub.data_bytes() < 1_300_000
 
 
-def test_what_breaks_off_in_the_encoder_goes_on_there(world: World) -> None:
-    world.hub.break_it(Fault(path=f"*{ENCODER}", drop_after=600_000))
-    world.hub.break_it(Fault(path=f"*{ENCODER}", after=1, status=503))
-    done = world.run(*ASKED)
-    assert done.code == 6
+def test_a_process_that_is_killed_in_the_encoder_is_gone_on_with(world: World) -> None:
+    hold = world.hub.hold(ENCODER, 600_000)
+    process = world.start(*ASKED)
+    assert hold.reached.wait(60)
+    process.kill()
+    process.communicate()
+    world.hub.heal()
     assert len(world.models()) == 1  # the whole half stays
+    assert encoders(world) == []
     assert len(world.partials()) == 1
-    world.hub.mend()
     world.hub.forget()
     assert world.run(*ASKED).code == 0
     assert world.hub.data_bytes() < 800_000
+    assert len(encoders(world)) == 1
 
 
 def test_a_damaged_encoder_is_never_installed(world: World) -> None:
@@ -175,7 +177,7 @@ def test_the_list_shows_the_encoder_below_its_model(world: World) -> None:
     lines = world.run("list").out.splitlines()
     at = next(n for n, line in enumerate(lines) if Path(ENCODER).name in line)
     assert Path(MODEL).name in "".join(lines[:at])
-    assert "vision, 1.0 MB" in lines[at]
+    assert "vision, 1 MB" in lines[at]
     files = world.run("list", "--json").json["files"]
     assert [f["companions"] for f in files if f["companions"]] == [[world.sha256(ENCODER, REPO)]]
 
@@ -224,15 +226,21 @@ def test_imported_together_they_are_joined(world: World, tmp_path: Path) -> None
     assert world.run("path", "qwen2.5-vl-3b", "--vision").out == f"{encoder}\n"
 
 
-def test_a_disk_that_has_room_for_one_half_only_gets_none(world: World) -> None:
-    if shutil.which("unshare") is None:
-        pytest.skip("there is no unshare")
-    script = 'mount -t tmpfs -o size=2600k tmpfs "$1" && shift && exec "$@"'
-    world.home.mkdir(exist_ok=True)
-    kept = world.home.parent / "kept"
-    shutil.copytree(world.home, kept)
-    command = f'mkdir -p {world.home} && mount -t tmpfs -o size=3400k tmpfs {world.home} && '
-    command += f'cp -r {kept}/. {world.home}/ && exec "$0" "$@"'
-    del script
-    done = world.run_under("unshare", "-m", "sh", "-c", command, *())
-    del done
+def test_a_disk_with_room_for_one_half_only_gets_none(world: World) -> None:
+    script = f'"$rkfetch" {" ".join(ASKED)}'
+    world.hub.forget()
+    done = run_on_small_disk(world, 2_500_000, script)
+    assert (done.returncode, done.stdout) == (8, ""), done.stderr
+    assert world.hub.data_bytes(MODEL) < 200_000  # the header
+
+
+def test_both_halves_count_on_a_link_that_costs(world: World) -> None:
+    world.add(MODEL, repo=REPO, size=6_000_000)
+    there = world.hub.find_repo(REPO)
+    assert there is not None
+    there.add_file(ENCODER, rknn_bytes("rk3576", body_bytes=6_000_000))
+    world.update()
+    done = world.run(*ASKED, "--metered", "yes")
+    assert (done.code, done.out) == (11, "")
+    assert "12 MB would come over it" in words(done.err)
+    assert world.run(*ASKED, "--metered", "yes", "--text-only").code == 0
