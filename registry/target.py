@@ -127,6 +127,20 @@ _DRIVER_FILES = (
 _PROGRAMS = ("/usr/bin/env", "/bin/sh", "/usr/bin/python3", "/system/bin/sh")
 _ROCKET = ("/sys/module/rocket", "/sys/bus/platform/drivers/rocket")
 _CONTAINER_MARKS = ("/.dockerenv", "/run/.containerenv")
+_NPU_EVENTS = "/sys/bus/platform/devices/*.npu/uevent"
+_NPU_LOAD = "/sys/kernel/debug/rknpu/load"
+READ = (
+    *(f"{base}/{name}" for base in _DEVICE_TREES for name in ("compatible", "model")),
+    _NPU_EVENTS,
+    _NPU_LOAD,
+    *_DRIVER_FILES,
+    "/proc/meminfo",
+)
+"""Patterns of the small files that detection reads."""
+HEADS = _PROGRAMS
+"""Programs of which it reads how they begin."""
+MARKS = (*_ROCKET, *_CONTAINER_MARKS, "/system/build.prop")
+"""What only has to be there."""
 
 
 def detect(sysroot: Path = Path("/"), environ: Mapping[str, str] = os.environ) -> Board:
@@ -190,7 +204,7 @@ def _detect_chip(tree: Sysroot) -> tuple[Chip | None, Fact]:
         if text and (chip := chip_from_model(text)):
             return chip, _chip_fact(chip, f"{base}/model")
     # Docker hides /sys/firmware, and with it the device tree; the NPU's device stays visible.
-    for path in tree.glob("/sys/bus/platform/devices/*.npu/uevent"):
+    for path in tree.glob(_NPU_EVENTS):
         if chip := chip_from_npu(tree.read(path).text or ""):
             return chip, _chip_fact(chip, path)
     looked = ", ".join(f"{base}/compatible" for base in _DEVICE_TREES)
@@ -222,7 +236,7 @@ def _system_fact(system: Distribution) -> Fact:
 
 
 def _detect_cores(tree: Sysroot, chip: Chip | None) -> tuple[int | None, Fact]:
-    path = "/sys/kernel/debug/rknpu/load"
+    path = _NPU_LOAD
     reading = tree.read(path)
     if counted := len(set(re.findall(r"Core(\d):", reading.text or ""))):
         return counted, Fact(name="npu_cores", value=str(counted), how=f"counted in {path}")
