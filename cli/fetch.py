@@ -117,7 +117,7 @@ def fetch_command(
       5 gated, 6 network, 7 integrity, 8 disk, 9 memory, 10 only a conversion would help,
       11 offline (or a metered link), 130 interrupted.
     """
-    limits = _limits(limit_rate, connections, background=background)
+    limits = limits_of(limit_rate, connections, background=background)
     # With --json, stderr carries progress as JSON lines, and nothing that is none.
     silent = quiet or question.as_json
     network = open_network(offline=question.offline, patient=True)
@@ -139,7 +139,7 @@ def fetch_command(
             )
             return
         try:
-            with closing(_progress(answer, as_json=question.as_json, quiet=quiet)) as progress:
+            with closing(progress_of(answer, as_json=question.as_json, quiet=quiet)) as progress:
                 got, path = _have(
                     answer,
                     question=question,
@@ -188,7 +188,7 @@ def _answered(
     return question, answer
 
 
-def _progress(answer: Answer, *, as_json: bool, quiet: bool) -> Silent:
+def progress_of(answer: Answer, *, as_json: bool, quiet: bool) -> Silent:
     """Choose how to show that it goes on: a file of a folder is read, any other downloaded."""
     from .progress import for_output, for_reading
 
@@ -199,7 +199,8 @@ def _progress(answer: Answer, *, as_json: bool, quiet: bool) -> Silent:
     return for_output(json_lines=as_json, quiet=quiet)
 
 
-def _limits(limit_rate: str | None, connections: int, *, background: bool) -> Limits:
+def limits_of(limit_rate: str | None, connections: int, *, background: bool) -> Limits:
+    """Read how fast, and over how many connections; with ``background`` this process gives way."""
     from rkfetch.registry.limits import Limits, give_way, parse_rate
 
     rate = parse_rate(limit_rate) if limit_rate else None
@@ -271,10 +272,11 @@ def _announce(answer: Answer) -> None:
 
     for avoided in passed_over(answer.resolution):
         say_wrapped(avoided, lead="  passed over: ")
-    _warn_of_what_was_allowed(answer)
+    warn_of_what_was_allowed(answer)
 
 
-def _warn_of_what_was_allowed(answer: Answer) -> None:
+def warn_of_what_was_allowed(answer: Answer) -> None:
+    """Say what nothing promises of what is taken."""
     choice = answer.choice
     if answer.target.runtime is None:
         unknown = "the board's runtime version is not known, so nothing promises that this loads"

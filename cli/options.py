@@ -16,6 +16,7 @@ from rkfetch.registry.versions import parse_version
 
 if TYPE_CHECKING:
     from rkfetch.registry.model import Target
+    from rkfetch.registry.target import Board
 
 
 class Fixed(dict[str, Any]):
@@ -130,8 +131,9 @@ def make_target(
     memory: str | None,
     context: int | None,
     sysroot: str,
+    board: Board | None = None,
 ) -> Target:
-    """Read the target options; what was not given is detected.
+    """Read the target options; what was not given is detected, unless the board is given.
 
     Raises:
         UsageError: an option cannot be read.
@@ -141,7 +143,7 @@ def make_target(
     from rkfetch.registry.target import detect, parse_memory, target_from
 
     return target_from(
-        detect(Path(sysroot)),
+        board or detect(Path(sysroot)),
         platform=Platform.parse(platform) if platform else None,
         runtime=parse_version(runtime, what="runtime") if runtime else None,
         driver=parse_version(driver, what="driver") if driver else None,
