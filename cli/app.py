@@ -22,6 +22,7 @@ COMMANDS = {
     "resolve": ("fetch", "resolve_command", "Say which build `rkfetch MODEL` would take."),
     "explain": ("fetch", "explain_command", "Show every build with its verdict and reasons."),
     "convert": ("convert", "convert_command", "Make a build that nobody has published."),
+    "push": ("push", "push_command", "Put a model on a board that has nothing but ssh or adb."),
     "search": ("search", "search_command", "Find builds; those that fit your board first."),
     "show": ("catalog_show", "show_command", "Show what is known about a model, and how."),
     "inspect": ("inspect", "inspect_command", "Read what an .rkllm file says about itself."),
@@ -58,7 +59,7 @@ GROUPS = {
     }
 }
 
-PLANNED = {"browse", "push"}
+PLANNED = {"browse"}
 """Words that will be commands, so that none of them is looked for as a model."""
 
 _OWN_OPTIONS = {"--help", "-h", "--version", "--install-completion", "--show-completion"}

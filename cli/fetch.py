@@ -158,7 +158,7 @@ def fetch_command(
             )
             return
         try:
-            with closing(_progress(answer, as_json=question.as_json, quiet=quiet)) as progress:
+            with closing(progress_of(answer, as_json=question.as_json, quiet=quiet)) as progress:
                 got, placed, given = _have(
                     answer,
                     question=question,
@@ -218,7 +218,7 @@ def _answered(
     return question, answer
 
 
-def _progress(answer: Answer, *, as_json: bool, quiet: bool) -> Silent:
+def progress_of(answer: Answer, *, as_json: bool, quiet: bool) -> Silent:
     """Choose how to show that it goes on: a file of a folder is read, any other downloaded."""
     from .progress import for_output, for_reading
 
@@ -318,10 +318,11 @@ def _announce(answer: Answer) -> None:
 
     for avoided in passed_over(answer.resolution):
         say_wrapped(avoided, lead="  passed over: ")
-    _warn_of_what_was_allowed(answer)
+    warn_of_what_was_allowed(answer)
 
 
-def _warn_of_what_was_allowed(answer: Answer) -> None:
+def warn_of_what_was_allowed(answer: Answer) -> None:
+    """Say what nothing promises of what is taken."""
     choice = answer.choice
     if answer.target.runtime is None:
         unknown = "the board's runtime version is not known, so nothing promises that this loads"

@@ -16,6 +16,7 @@ from rkfetch.registry.versions import parse_version
 
 if TYPE_CHECKING:
     from rkfetch.registry.model import Target
+    from rkfetch.registry.target import Board
 
 
 class Fixed(dict[str, Any]):
@@ -130,8 +131,9 @@ def make_target(
     memory: str | None,
     context: int | None,
     sysroot: str,
+    board: Board | None = None,
 ) -> Target:
-    """Read the target options; what was not given is detected.
+    """Read the target options; what was not given is detected, unless the board is given.
 
     Raises:
         UsageError: an option cannot be read.
@@ -143,6 +145,7 @@ def make_target(
         memory=memory,
         context=context,
         sysroot=sysroot,
+        board=board,
     )[0]
 
 
@@ -154,6 +157,7 @@ def find_board(
     memory: str | None,
     context: int | None,
     sysroot: str,
+    board: Board | None = None,
 ) -> tuple[Target, bool]:
     """Return the target as `make_target`, and whether its SoC was given or detected.
 
@@ -164,7 +168,7 @@ def find_board(
 
     from rkfetch.registry.target import detect, parse_memory, target_from
 
-    board = detect(Path(sysroot))
+    board = board or detect(Path(sysroot))
     target = target_from(
         board,
         platform=Platform.parse(platform) if platform else None,

@@ -224,4 +224,3 @@ class _Asking:
                     file.truncate(size)
         except OSError:
             return  # such as a file where it has said a folder before
-

@@ -116,6 +116,15 @@ why=$(mv -f "$partial" "$name" 2>&1) || die folder "$why"
 if command -v sync >/dev/null 2>&1; then sync; fi
 say done
 """
+# `$1` is the folder, `$2` the name, `$3` the temporary one without its ending, `$4` the mark.
+_LENGTHS = r"""
+case $1 in "~") set -- "${HOME:-.}" "$2" "$3" "$4" ;;
+"~/"*) set -- "${HOME:-.}/${1#??}" "$2" "$3" "$4" ;; esac
+final=0 part=0
+[ ! -f "$1/$2" ] || final=$(($(wc -c < "$1/$2")))
+[ ! -f "$1/$3.partial" ] || part=$(($(wc -c < "$1/$3.partial")))
+printf '%s\n' "$4 lengths $final $part"
+"""
 _PIECE_BYTES = 16 << 20
 _MARGIN_BYTES = 1 << 20
 _PAUSE_S = 1.0
@@ -160,15 +169,12 @@ class _Delivery:
         self._link = link
         self._item = item
         self._size = item.record.size_bytes
+        self._temporary = _temporary(item.record.sha256)
         self._sha256 = item.record.sha256
         self._folder = folder
         self._progress = progress
         self._resumed = 0
         self._furthest = 0
-
-    @property
-    def _temporary(self) -> str:
-        return f".{self._sha256[:16]}"
 
     def run(self) -> Delivered:
         with self._alone():
@@ -374,6 +380,26 @@ class _There:
     part: str
     final: str
     free: int | None
+
+
+def bytes_there(link: Link, folder: str, name: str, sha256: str | None, size: int) -> int:
+    """Tell how many bytes of a file need no room there any more, because they seem to be there.
+
+    Raises:
+        NetworkError, AuthenticationError, RkfetchError: it could not be asked.
+    """
+    temporary = _temporary(sha256 or "0" * 64)
+    with Talk(link, _LENGTHS, folder, name, temporary) as talk:
+        match = re.fullmatch(r"(\d{1,18}) (\d{1,18})", talk.line().rest)
+    if match is None:
+        return 0
+    final, part = int(match[1]), int(match[2])
+    return size if final == size else min(part, size)
+
+
+def _temporary(sha256: str) -> str:
+    """Return how the names of all that is temporary there begin."""
+    return f".{sha256[:16]}"
 
 
 def free_bytes(line: str) -> int | None:
