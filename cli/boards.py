@@ -10,9 +10,8 @@ from rkfetch.registry.errors import UsageError
 from .output import safe
 
 if TYPE_CHECKING:
-    from rkfetch.registry.adb import AdbDevice
-    from rkfetch.registry.link import Link
-    from rkfetch.registry.ssh import RemoteHost
+    from rkfetch.registry.adb import Adb, AdbDevice
+    from rkfetch.registry.ssh import RemoteHost, Ssh
 
 _WITH_PORT = re.compile(r"(ssh://[^/]+)(/.+)", re.DOTALL)
 _SHORT = re.compile(r"(?!ssh://)([^/:\[]*|[^/:\[]*\[[^\]]*\]):(.+)", re.DOTALL)
@@ -59,7 +58,7 @@ def on_board(text: str) -> tuple[RemoteHost | AdbDevice, str]:
     return AdbDevice(serial=match[1]), match[2]
 
 
-def link_to(host: RemoteHost | AdbDevice) -> Link:
+def link_to(host: RemoteHost | AdbDevice) -> Ssh | Adb:
     """Return the way to a board, which has to be entered as a context manager.
 
     Raises:

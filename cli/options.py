@@ -178,3 +178,9 @@ def find_board(
         context=context,
     )
     return target, bool(platform) or board.on_board
+
+
+def is_typed(ctx: typer.Context, name: str) -> bool:
+    """Tell whether an option was given on the command line, and not by a setting."""
+    source = ctx.get_parameter_source(name)
+    return source is not None and source.name == "COMMANDLINE"

@@ -16,7 +16,7 @@ from .answers import answer_json, choice_lines, question_json, target_words
 from .boards import link_to, on_board
 from .opening import open_catalog, open_network
 from .output import emit, emit_json, error_json, human_bytes, safe, say, say_error, say_wrapped
-from .question import Question, asks
+from .question import Question, asks  # noqa: TC001 - asks evaluates the annotations
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -53,6 +53,7 @@ _BOARD_OPTIONS = ("platform", "runtime", "driver", "memory")
 def push_command(
     question: Question,
     *,
+    ctx: typer.Context,
     boards: BoardsArgument,
     dry_run: DryRunOption = False,
     limit_rate: fetch.LimitRateOption = None,
@@ -61,7 +62,7 @@ def push_command(
     metered: spending.MeteredOption = "auto",
     quiet: options.QuietOption = False,
 ) -> None:
-    """Put a model on another board: ask it what it is, choose for it, fetch here, send, verify there.
+    """Put a model on another board: ask it, choose for it, fetch here, send, verify there.
 
     The board needs nothing but ssh (or adb) and sha256sum. SoC, runtime, driver and memory are the
     board's own, unless an option says otherwise. What was interrupted goes on where it stopped,
@@ -81,7 +82,7 @@ def push_command(
       130 interrupted. Of several boards the first that failed counts.
     """
     places = [(text, *on_board(text)) for text in boards]
-    question = replace(question, **_left_to_the_board(question))
+    question = replace(question, **_left_to_the_board(ctx))
     limits = fetch.limits_of(limit_rate, connections, background=background)
     silent = quiet or question.as_json
     results: list[dict[str, Any]] = []
@@ -120,13 +121,9 @@ def push_command(
         raise typer.Exit(failures[0].exit_code)
 
 
-def _left_to_the_board(question: Question) -> dict[str, None]:
+def _left_to_the_board(ctx: typer.Context) -> dict[str, Any]:
     """Return the options that were not typed: what is set for this machine is no board's fact."""
-    import click
-
-    context = click.get_current_context()
-    typed = click.core.ParameterSource.COMMANDLINE
-    return {n: None for n in _BOARD_OPTIONS if context.get_parameter_source(n) is not typed}
+    return {name: None for name in _BOARD_OPTIONS if not options.is_typed(ctx, name)}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -151,7 +148,9 @@ class _Push:
         from rkfetch.registry.asking import ask_board
 
         with ExitStack() as stack:
-            link = stack.enter_context(link_to(self.host))
+            way = link_to(self.host)
+            stack.enter_context(way)
+            link: Link = way
             self._say(f"asking {self.host.name} what it is")
             asked = ask_board(link, self.folder)
             if not asked.can_verify:

@@ -225,7 +225,7 @@ class _Delivery:
     @contextmanager
     def _alone(self) -> Iterator[None]:
         """Be the only process of this user here that sends this file to that folder."""
-        what = "\0".join((self._link.host.address, self._folder, self._sha256))
+        what = f"{self._link.host.address}\0{self._folder}\0{self._sha256}"
         key = hashlib.sha256(what.encode()).hexdigest()[:32]
         place = Path(tempfile.gettempdir()) / f"rkfetch-{os.getuid()}-{key}.lock"
         name = self._link.host.name
