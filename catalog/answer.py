@@ -29,6 +29,7 @@ from .measured import measured_memory
 from .models import hub_id, known_model, match, parse_reference, suggest
 from .naming import guess
 from .observations import READ, VERIFIED
+from .pairs import Pair, pair_of
 from .places import at_its_place, contents, to_be_had
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
 
     from .database import Catalog
     from .models import FileReference, Reference
+    from .pairs import Lister
 
 MAX_PROBES = 6
 """Headers read for one question; two range requests each."""
@@ -72,6 +74,10 @@ class Answer:
     """The network was switched off."""
     left_out: int = 0
     """Builds of the model that were not judged, because so many fit as well or better."""
+    companions: tuple[Artifact, ...] = ()
+    """What comes with the choice: the vision encoder of the same SoC; none for a text model."""
+    alone: str | None = None
+    """What is to be said of a choice that is only half of a vision model."""
 
     @property
     def choice(self) -> Candidate | None:
@@ -115,11 +121,13 @@ def answer(
     policy: Policy | None = None,
     prober: Prober | None = None,
     at_hand: Callable[[Artifact], bool] | None = None,
+    lister: Lister | None = None,
 ) -> Answer:
     """Find and judge every build that ``text`` may mean.
 
     ``prober`` is None offline: unknown builds then stay unknown. ``at_hand`` tells which builds
     are on this machine or a neighbour's, so that it does not matter where they were uploaded.
+    ``lister`` lists the repository of a vision model that nobody has listed yet; None offline.
 
     Raises:
         UsageError: ``text`` is no reference.
@@ -151,6 +159,10 @@ def answer(
         resolution, unread = _with_headers(resolution, artifacts, rules, prober, exact=exact)
     elif _worth_reading(resolution, set()) is not None:
         unread = "headers that would tell more were not read: the network is switched off"
+    choice = resolution.choice
+    pair = Pair()
+    if choice is not None:
+        pair = pair_of(catalog, choice.artifact, lister=lister, at_hand=at_hand)
     return Answer(
         reference=reference,
         model=(hub_id(model) or model) if model else None,
@@ -159,6 +171,8 @@ def answer(
         unread=unread,
         offline=prober is None,
         left_out=left_out,
+        companions=pair.companions,
+        alone=pair.alone,
     )
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from .entries import Companion
-from .naming import guess
+from .encoders import encoders_of
+from .entries import VISION, Companion
 from .sources import bad_path
 
 if TYPE_CHECKING:
@@ -31,40 +31,29 @@ _ROLES = {
 
 
 def companions_of(artifact: Artifact, files: Iterable[RemoteFile]) -> tuple[Companion, ...]:
-    """Find what lies beside a build, or at the top: the encoder for the same SoC, the tokenizer.
+    """Find what belongs to a build: the encoder of the same SoC, the tokenizer beside it or on top.
 
-    Where a folder has a file of its own, that of the repository does not count.
+    Where a folder has a file of its own, that of the repository does not count. Several encoders
+    are as many that may be the one (`encoders.encoders_of`).
     """
     folder = artifact.path.rpartition("/")[0]
+    files = list(files)
     found: dict[tuple[str, str], Companion] = {}
+    for file in encoders_of(artifact, files):
+        found[VISION, file.path] = _companion(artifact, VISION, file)
     for file in sorted(files, key=lambda f: f.path.rpartition("/")[0] != folder):
         where, _, name = file.path.rpartition("/")
-        role = _role(artifact, file) if where in {folder, ""} else None
-        if role is not None:
-            found.setdefault(
-                (role, name),
-                Companion(
-                    role=role,
-                    repo=artifact.repo,
-                    path=file.path,
-                    size_bytes=file.size_bytes,
-                    sha256=file.sha256,
-                ),
-            )
-    return tuple(sorted(found.values(), key=lambda c: (c.role != "vision", c.role, c.path)))
+        role = _ROLES.get(name) if where in {folder, ""} else None
+        if role is not None and bad_path(file.path) is None:
+            found.setdefault((role, name), _companion(artifact, role, file))
+    return tuple(sorted(found.values(), key=lambda c: (c.role != VISION, c.role, c.path)))
 
 
-def _role(artifact: Artifact, file: RemoteFile) -> str | None:
-    name = file.path.rpartition("/")[2]
-    role = _ROLES.get(name)
-    if name.lower().endswith(".rknn") and "vision" in file.path.lower():
-        platform = guess(artifact.repo, file.path, source=artifact.source).platform
-        fits = platform is not None and platform is artifact.platform
-        role = "vision" if fits and _same_model(artifact, file.path) else None
-    return role if role is not None and bad_path(file.path) is None else None
-
-
-def _same_model(artifact: Artifact, path: str) -> bool:
-    """Tell whether an encoder may be this build's: beside builds of several sizes lie several."""
-    params_b = guess("", path).params_b
-    return None in {params_b, artifact.params_b} or params_b == artifact.params_b
+def _companion(artifact: Artifact, role: str, file: RemoteFile) -> Companion:
+    return Companion(
+        role=role,
+        repo=artifact.repo,
+        path=file.path,
+        size_bytes=file.size_bytes,
+        sha256=file.sha256,
+    )

@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 
     from .additions import Addition
 
+VISION = "vision"
+"""The role of a vision encoder."""
+
 _T = TypeVar("_T")
 _CHUNK = 500  # SQLite's limit of variables in one statement is 999 in old builds
 

@@ -6,7 +6,7 @@ requested. What is found out is written to the catalog, so that a wrong label mi
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from rkfetch.registry.check import contradiction, no_model
@@ -17,6 +17,7 @@ from rkfetch.registry.imports import import_file
 from rkfetch.registry.model import Availability, Origin
 from rkfetch.registry.route import OF_A_PLACE
 
+from .halves import Half, Means
 from .probe import note_file, probe
 
 if TYPE_CHECKING:
@@ -58,6 +59,12 @@ class Got:
     """``present``, ``downloaded``, or ``imported`` from a folder of this machine."""
     resumed_from: int = 0
     """Bytes that an earlier run had left."""
+    companions: tuple[Installed, ...] = ()
+    """What belongs to it and is here too: the encoder of a vision model."""
+    came: tuple[Installed, ...] = ()
+    """What of all these came now; the rest was here."""
+    alone: str | None = None
+    """What is to be said of a vision model that is here without its encoder."""
 
 
 def get(
@@ -70,10 +77,12 @@ def get(
     progress: Progress,
     limits: Limits | None = None,
     costs: Costs | None = None,
+    text_only: bool = False,
 ) -> Got:
-    """Put the chosen build on this machine, verified.
+    """Put the chosen build on this machine, verified, and its encoder if it is a vision model.
 
-    ``http`` is None offline; then any usable build that is here already is taken.
+    ``http`` is None offline; then any usable build that is here already is taken, with its encoder
+    if that is here, too. ``text_only`` leaves the encoder out.
 
     Raises:
         IncompatibleError, MemoryFitError, UsageError: nothing may be used (`Answer.require`).
@@ -83,15 +92,18 @@ def get(
             `registry.fetch.fetch`.
     """
     chosen = answer.require()
+    means = Means(catalog, store=store, http=http, progress=progress, limits=limits, costs=costs)
     for candidate in (chosen,) if http else answer.resolution.ranked:
         here = _from_here(catalog, answer, candidate, policy=policy, store=store, progress=progress)
         if here is not None:
-            return here
+            half = None if text_only else Half.of(means, answer, candidate, here.installed)
+            return _paired(here, half)
     if http is None:
         raise OfflineError(
             f"{chosen.artifact.name} is not on this machine, and the network is switched off",
             cause=["--offline, or the setting `offline` (RKFETCH_OFFLINE, HF_HUB_OFFLINE)"],
-            hint="run it once online; `rkfetch list` shows what is here",
+            hint="run it once online, or carry it here: `rkfetch export` on a PC, `rkfetch import` "
+            "here; `rkfetch list` shows what is here",
         )
     artifact = chosen.artifact
 
@@ -116,6 +128,7 @@ def get(
                 cause=["its header was read before the download; no weights were requested"],
                 hint=_REMEMBERED if no_model(facts) is None else _DOUBTED,
             )
+    half = None if text_only else Half.of(means, answer, chosen)
     fetched = fetch(
         artifact,
         store=store,
@@ -130,14 +143,32 @@ def get(
         elsewhere=others,
         asked=asked,
         costs=costs,
+        more_bytes=half.missing_bytes if half is not None else 0,
     )
     if fetched.facts is not None:
         note_file(catalog, artifact, fetched.installed.record.sha256, fetched.facts)
-    return Got(
+    got = Got(
         installed=fetched.installed,
         candidate=chosen,
         action=fetched.action,
         resumed_from=fetched.resumed_from,
+        came=(fetched.installed,) if fetched.action == "downloaded" else (),
+    )
+    return _paired(got, half)
+
+
+def _paired(got: Got, half: Half | None) -> Got:
+    """Return a build with its encoder; raises as `Half.have`."""
+    if half is None:
+        return got
+    joined = half.have(got.installed)
+    return replace(
+        got,
+        installed=joined.model,
+        companions=joined.companions,
+        came=(*got.came, *joined.came),
+        resumed_from=got.resumed_from + joined.resumed_from,
+        alone=joined.alone,
     )
 
 
@@ -177,7 +208,8 @@ def _from_here(
 
     imported = import_file(store, path, describe=describe, progress=progress)
     action = "present" if imported.action == "present" else "imported"
-    return Got(installed=imported.installed, candidate=candidate, action=action)
+    came = () if action == "present" else (imported.installed,)
+    return Got(installed=imported.installed, candidate=candidate, action=action, came=came)
 
 
 def elsewhere(catalog: Catalog, artifact: Artifact) -> list[Artifact]:

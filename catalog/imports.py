@@ -8,6 +8,7 @@ from pathlib import PurePath
 from typing import TYPE_CHECKING
 
 from rkfetch import __version__
+from rkfetch.registry import rknn
 from rkfetch.registry.check import FORMATS
 from rkfetch.registry.errors import IntegrityError
 from rkfetch.registry.model import Artifact, settle
@@ -78,6 +79,7 @@ def provenance(
     lies += _namesakes(catalog, path, sha256) if known is None else ()
     if known is not None and header:
         note_file(catalog, known, sha256, facts)
+    encoder = rknn.read_file(path) if facts.format == "rknn" else None
     now = dt.datetime.now(tz=dt.timezone.utc)
     record = Record(
         sha256=sha256,
@@ -87,7 +89,7 @@ def provenance(
         path=label.path,
         revision=label.revision,
         model=(hub_id(label.model) or label.model) if label.model else None,
-        attributes=known_attributes(label, facts),
+        attributes=known_attributes(label, facts, encoder),
         fetched_at=now.isoformat(timespec="seconds"),
         rkfetch=__version__,
     )

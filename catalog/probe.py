@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from rkfetch.registry.route import Route
     from rkfetch.registry.vocabulary import Span, Vocabularies
 
+    from .answer import Prober
     from .database import Catalog
 
 
@@ -75,6 +76,15 @@ def probe(catalog: Catalog, http: Http, artifact: Artifact, *, afresh: bool = Fa
         with Writer.open(catalog.path) as writer:
             note(writer, probed)
     return probed
+
+
+def prober(catalog: Catalog, http: Http) -> Prober:
+    """Return what reads headers for `answer.answer`, over a client."""
+
+    def read(artifact: Artifact, *, afresh: bool = False) -> Artifact:
+        return probe(catalog, http, artifact, afresh=afresh).artifact
+
+    return read
 
 
 @dataclass(frozen=True, slots=True)

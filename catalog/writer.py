@@ -146,20 +146,31 @@ class Writer:
                 (e for a in artifact.attributes.values() for e in a.evidence),
                 publication,
             )
-            for companion in companions:
-                self._table("companions").upsert(
-                    {
-                        "artifact_id": row_id,
-                        "role": companion.role,
-                        "repo": companion.repo,
-                        "path": companion.path,
-                        "size_bytes": border.count(companion.size_bytes),
-                        "sha256": border.digest(companion.sha256),
-                    },
-                    pk=("artifact_id", "role", "repo", "path"),
-                )
+            self._belongs(row_id, companions)
             self.refresh_content(row_id, artifact.sha256)
         return row_id
+
+    def record_companions(self, artifact: Artifact, companions: Iterable[Companion]) -> None:
+        """Note what belongs to an artifact that is known; of any other nothing is noted."""
+        with self.transaction():
+            row_id = self.row_of(artifact)
+            if row_id is not None:
+                self._belongs(row_id, companions)
+                self.refresh([row_id])
+
+    def _belongs(self, row_id: int, companions: Iterable[Companion]) -> None:
+        for companion in companions:
+            self._table("companions").upsert(
+                {
+                    "artifact_id": row_id,
+                    "role": companion.role,
+                    "repo": companion.repo,
+                    "path": companion.path,
+                    "size_bytes": border.count(companion.size_bytes),
+                    "sha256": border.digest(companion.sha256),
+                },
+                pk=("artifact_id", "role", "repo", "path"),
+            )
 
     def record_reading(self, artifact: Artifact, *, seen: str) -> None:
         """Add what was read of an artifact's content, and the artifact if it is not known yet.

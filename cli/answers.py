@@ -9,6 +9,7 @@ from rkfetch.registry.memory import Fit
 from rkfetch.registry.model import Availability
 
 from .output import human_bytes, paint, safe, wrapped
+from .pairs import companion_lines, companions_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -34,6 +35,7 @@ def question_json(reference: str | None, target: Target | None = None) -> dict[s
         "action": "none",
         "path": None,
         "artifact": None,
+        "companions": [],
         "attributes": {},
         "verdict": None,
         "rejected": [],
@@ -57,6 +59,9 @@ def answer_json(answer: Answer, *, action: str, candidate: Candidate | None) -> 
             "reasons": [reason_json(r) for r in candidate.verdict.reasons],
         }
         value["memory"] = memory_json(candidate)
+        if candidate is answer.choice:
+            value["companions"] = companions_json(answer)
+            value["alone"] = answer.alone
         value["alternatives"] = [
             {
                 **artifact_json(c.artifact),
@@ -278,6 +283,8 @@ def explain_lines(answer: Answer) -> Iterator[str]:
         yield "May be used, best first:"
         for number, candidate in enumerate(resolution.ranked):
             yield from _candidate_lines(candidate, mark=">" if number == 0 else " ")
+            if candidate is answer.choice:
+                yield from half_lines(answer)
     if resolution.refused:
         yield ""
         yield "Not used, nearest first:" if resolution.ranked else "None may be used:"
@@ -301,6 +308,13 @@ _PAINT = {
     Level.UNKNOWN: "yellow",
     Level.INCOMPATIBLE: "red",
 }
+
+
+def half_lines(answer: Answer, *, lead: str = "    ") -> Iterator[str]:
+    """Say what comes with the choice, or what it lacks."""
+    yield from companion_lines(answer, lead=lead)
+    if answer.alone:
+        yield from wrapped(answer.alone, lead=f"{lead}warning: ")
 
 
 def _candidate_lines(candidate: Candidate, *, mark: str) -> Iterator[str]:

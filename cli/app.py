@@ -22,14 +22,19 @@ COMMANDS = {
     "resolve": ("fetch", "resolve_command", "Say which build `rkfetch MODEL` would take."),
     "explain": ("fetch", "explain_command", "Show every build with its verdict and reasons."),
     "convert": ("convert", "convert_command", "Make a build that nobody has published."),
+    "push": ("push", "push_command", "Put a model on a board that has nothing but ssh or adb."),
     "search": ("search", "search_command", "Find builds; those that fit your board first."),
     "browse": ("browse", "browse_command", "See all of it as a page in a web browser."),
     "show": ("catalog_show", "show_command", "Show what is known about a model, and how."),
     "inspect": ("inspect", "inspect_command", "Read what an .rkllm file says about itself."),
     "doctor": ("doctor", "doctor_command", "Show what this board is, and what is wrong."),
+    "diagnose": ("diagnose", "diagnose_command", "Say what a runtime's log means."),
+    "lock": ("lock", "lock_command", "Write down which file each board of a set-up gets."),
+    "sync": ("sync", "sync_command", "Make this board have what its lock file says."),
     "list": ("store", "list_command", "List the models on this machine."),
     "path": ("store", "path_command", "Print the path of an installed model."),
-    "import": ("imports", "import_command", "Take model files from this disk into the store."),
+    "import": ("imports", "import_command", "Take model files or an export into the store."),
+    "export": ("export", "export_command", "Put models into a folder or a tar file to carry."),
     "verify": ("store", "verify_command", "Check installed models byte for byte."),
     "outdated": ("outdated", "outdated_command", "Say which installed models to update."),
     "rm": ("store", "rm_command", "Remove installed models."),
@@ -54,9 +59,6 @@ GROUPS = {
         "report": ("catalog_report", "report_command", "Learn from a runtime's load log."),
     }
 }
-
-PLANNED = {"export", "push", "lock", "sync", "diagnose"}
-"""Words that will be commands, so that none of them is looked for as a model."""
 
 _OWN_OPTIONS = {"--help", "-h", "--version", "--install-completion", "--show-completion"}
 
@@ -89,8 +91,6 @@ def with_default_command(args: list[str]) -> list[str]:
     first = args[0]
     if first.startswith("-"):
         return args if first in _OWN_OPTIONS else ["fetch", *args]
-    if first in PLANNED:
-        raise UsageError(f"`rkfetch {first}` does not exist yet", hint="see `rkfetch --help`")
     near = difflib.get_close_matches(first, [*COMMANDS, *GROUPS], n=1, cutoff=0.75)
     if near and not any(c.isdigit() for c in first):
         raise UsageError(

@@ -95,7 +95,7 @@ def publish_command(
             "name one place to publish to: a folder, or --hub OWNER/NAME",
             hint="`rkfetch catalog publish --help` has examples",
         )
-    signer = _signer(signing_key, unsigned=unsigned)
+    signer = signer_of(signing_key, unsigned=unsigned)
     with open_catalog(quiet=True) as catalog:
         if dataset is not None:
             from rkfetch.catalog.published.hub import publish_to_hub
@@ -135,7 +135,12 @@ def publish_command(
     emit(where)
 
 
-def _signer(key: Path | None, *, unsigned: bool) -> Signer | None:
+def signer_of(key: Path | None, *, unsigned: bool) -> Signer | None:
+    """Return what signs; its password, if it has one, is asked.
+
+    Raises:
+        UsageError: there is no key, it is none, or its password is wrong.
+    """
     if unsigned:
         return None
     if key is None:

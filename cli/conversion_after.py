@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from rkfetch.registry.errors import OfflineError, RkfetchError, UsageError
 
+from .boards import over_ssh
 from .output import safe, say, wrapped
 
 if TYPE_CHECKING:
@@ -21,9 +21,6 @@ if TYPE_CHECKING:
     from rkfetch.registry.ssh import RemoteHost, Ssh
 
     from .convert_progress import Watching
-
-_WITH_PORT = re.compile(r"(ssh://[^/]+)(/.+)", re.DOTALL)
-_SHORT = re.compile(r"(?!ssh://)([^/:\[]*|[^/:\[]*\[[^\]]*\]):(.+)", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,7 +54,7 @@ class Afterwards:
                 )
             if offline:
                 raise OfflineError("offline, nothing can be published")
-        board, folder = _board(deliver) if deliver is not None else (None, "")
+        board, folder = over_ssh(deliver) if deliver is not None else (None, "")
         return cls(board=board, folder=folder, upload=upload, private=private)
 
     def repository(self, plan: Mapping[str, Any]) -> str | None:
@@ -201,18 +198,3 @@ class Done:
                 "private": self.uploaded.private,
             }
         return values
-
-
-def _board(text: str) -> tuple[RemoteHost, str]:
-    """Read ``USER@BOARD:DIR``, or ``ssh://USER@BOARD:PORT/DIR``."""
-    from rkfetch.registry.ssh import RemoteHost
-
-    match = _WITH_PORT.fullmatch(text) or _SHORT.fullmatch(text)
-    if match is None or "\0" in text or "\n" in text:
-        raise UsageError(
-            f"'{safe(text, limit=80)}' names no folder on a board",
-            hint="examples: rock@192.168.1.20:models (in the home of rock), "
-            "rock@board:/srv/models, ssh://rock@board:2222/srv/models",
-        )
-    folder = match[2]
-    return RemoteHost.parse(match[1]), folder[1:] if folder.startswith("/~/") else folder

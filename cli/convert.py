@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from rkfetch.registry.metered import Costs
 
     from .conversion_on import ConversionOn
+    from .serving import Serving
 
 BaseModelArgument = Annotated[
     str,
@@ -302,6 +303,7 @@ def convert_instead(
     when: str,
     metered: str,
     output: str | None,
+    serve: Serving | None,
     quiet: bool,
 ) -> None:
     """Convert what was asked for, because no published build of it may be used.
@@ -342,8 +344,10 @@ def convert_instead(
         raise nothing_fits
     conversion.require_consent_to_code()
     conversion.require_link(_costs(conversion, metered, silent=silent))
+    if serve is not None:
+        serve.require_folder()
     made = conversion.carry_out(catalog, http)
-    _conclude(conversion, question, made, Done(), output=output, quiet=silent)
+    _conclude(conversion, question, made, Done(), output=output, serve=serve, quiet=silent)
 
 
 def _refuse_unasked(conversion: Conversion, command: str) -> NoReturn:
@@ -373,6 +377,7 @@ def _conclude(
     done: Done,
     *,
     output: str | None,
+    serve: Serving | None = None,
     quiet: bool,
 ) -> None:
     """Print where the file is."""
@@ -382,19 +387,22 @@ def _conclude(
         from rkfetch.registry.store import Store, home
 
         path = Store(home()).place(made.installed, Path(output))
+    given = serve.deliver(made.installed, (), path, conversion.target) if serve else None
     if not quiet:
         was = "already here" if made.was_here else "converted"
         say(f"{was} and verified, {human_bytes(record.size_bytes)}")
         done.tell()
+        if given is not None:
+            given.tell()
     if not question.as_json:
-        emit(str(path))
+        emit(given.answer if given else str(path))
         return
     emit_json(
         {
             **question_json(question.model, conversion.target),
             "model": record.model,
             "action": "present" if made.was_here else "converted",
-            "path": str(path),
+            **(given.as_json() if given else {"path": str(path)}),
             "artifact": {
                 "source": record.source,
                 "repo": record.repo,

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import os
 import shutil
-import textwrap
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from rkfetch.registry import settings
+from rkfetch.registry.compat import DRIVER_CLEAN
 from rkfetch.registry.errors import UsageError
 
-from .options import JsonOption, SysrootOption  # noqa: TC001 - typer reads the annotations
-from .output import answers_to_terminal, emit, emit_json, safe
+from .findings import finding_json, finding_lines, wrap
+from .options import JsonOption, SysrootOption, make_target  # noqa: TC001 - typer reads the annotations
+from .output import emit, emit_json, safe
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -26,15 +28,21 @@ if TYPE_CHECKING:
 
 _CHECK_FAILED = 3
 _OF_THE_BOARD = ("platform", "runtime", "driver", "memory", "context")
-_COLOURS = {
-    "problem": typer.colors.RED,
-    "warning": typer.colors.YELLOW,
-    "note": typer.colors.CYAN,
-    "ok": typer.colors.GREEN,
-}
+
+
+ModelArgument = Annotated[
+    str | None,
+    typer.Argument(
+        metavar="[MODEL]",
+        help="Also say whether this board's runtime and driver suffice for it: qwen3-1.7b, with "
+        "@w8a8 for one quantisation, or hf:OWNER/REPO/PATH.rkllm.",
+        show_default=False,
+    ),
+]
 
 
 def doctor_command(
+    model: ModelArgument = None,
     *,
     sysroot: SysrootOption = "/",
     check: Annotated[
@@ -44,7 +52,17 @@ def doctor_command(
 ) -> None:
     """Show what this board is, how each fact was found, and what to put right.
 
-    Reads files only: no root, no network, nothing is changed.
+    Reads files only: no root, no network, nothing on the board is changed. With a MODEL it also
+    says whether runtime and driver suffice for the builds that the catalog knows, and if not, what
+    to install, and how on this distribution.
+
+    Exits with 0; with --check, with 3 if there is a problem; with 4 for an unknown MODEL.
+
+    \b
+    Examples:
+      rkfetch doctor
+      rkfetch doctor qwen3-1.7b
+      rkfetch doctor qwen2.5-1.5b@w8a8 --check
     """
     from rkfetch.registry.doctor import examine
     from rkfetch.registry.finding import Severity
@@ -56,14 +74,53 @@ def doctor_command(
     in_force, problems = settings.everything() if is_here else ([], [])
     surroundings = _look_around(in_force, problems) if is_here else None
     findings = examine(board, surroundings)
+    asked = _about_model(model, board, sysroot) if model is not None else None
+    if asked is not None:
+        # One way to install a runtime is enough: the one that suits the model.
+        told = asked[1]["runtime"] is not None
+        rest = (replace(f, todo=()) if told and f.rule == "runtime" else f for f in findings)
+        findings = (asked[0], *rest)
     files = settings.files() if is_here else []
     if as_json:
-        emit_json(_as_json(board, findings, in_force, files))
+        more = {"model": asked[1]} if asked is not None else {}
+        emit_json(_as_json(board, findings, in_force, files) | more)
     else:
         for line in _screen(board, findings, [*_settings_lines(in_force, files)]):
             emit(line)
     if check and any(finding.severity is Severity.PROBLEM for finding in findings):
         raise typer.Exit(_CHECK_FAILED)
+
+
+def _about_model(model: str, board: Board, sysroot: str) -> tuple[Finding, dict[str, Any]]:
+    """Say what this board needs for a model, as the catalog knows it now.
+
+    Raises:
+        UsageError, UnknownModelError, ConversionUnavailableError: there is no such model, or no
+            build of it.
+    """
+    from rkfetch.catalog.answer import answer
+    from rkfetch.catalog.requirements import about_model, requirement
+
+    from .opening import open_catalog
+
+    given = {key: settings.value(key) for key in _OF_THE_BOARD}
+    target = make_target(sysroot=sysroot, **given)
+    with open_catalog(quiet=True) as catalog:
+        answered = answer(catalog, model, target)
+    needed = requirement(answered)
+    build = needed.build.artifact if needed else None
+    return about_model(answered, board), {
+        "reference": model,
+        "model": answered.model,
+        "possible": needed is not None,
+        "ready": needed is not None and needed.runtime is None and not needed.driver,
+        "runtime": _text(needed.runtime) if needed else None,
+        "least_runtime": _text(needed.least_runtime) if needed else None,
+        "driver": str(DRIVER_CLEAN) if needed and needed.driver else None,
+        "build": {"source": build.source, "repo": build.repo, "path": build.path}
+        if build
+        else None,
+    }
 
 
 def _look_around(
@@ -147,7 +204,7 @@ def _screen(board: Board, findings: tuple[Finding, ...], set_here: Sequence[str]
     yield ""
     yield from set_here
     for finding in findings:
-        yield from _finding_lines(finding, width)
+        yield from finding_lines(finding, width)
 
 
 def _settings_lines(in_force: Sequence[settings.Setting], files: Sequence[Path]) -> Iterator[str]:
@@ -191,7 +248,7 @@ def _table(rows: list[tuple[str, str, str]], width: int) -> Iterator[str]:
     second = min(max(len(row[1]) for row in shown), 40)
     indent = 2 + first + 2 + second + 2
     for name, value, how in shown:
-        lines = _wrap(how, width - indent)
+        lines = wrap(how, width - indent)
         yield f"  {name:<{first}}  {value:<{second}}  {lines[0]}".rstrip()
         for line in lines[1:]:
             yield " " * indent + line
@@ -205,35 +262,6 @@ def _runtime_row(found: RuntimeFound) -> tuple[str, str, str]:
         found.path,
         "; ".join(remark for remark in remarks if remark),
     )
-
-
-def _finding_lines(finding: Finding, width: int) -> Iterator[str]:
-    label = f"{finding.severity.value:<7}"
-    if answers_to_terminal() and not os.environ.get("NO_COLOR"):
-        label = typer.style(label, fg=_COLOURS[finding.severity.value], bold=True)
-    parts = [("", finding.text)]
-    parts += [("why: ", finding.why)] if finding.why else []
-    lines = [
-        line for lead, text in parts for line in _wrap(safe(text, limit=1000), width - 9, lead)
-    ]
-    # Commands and addresses stay whole, to be copied.
-    lines += [f"do:  {safe(step, limit=1000)}" for step in finding.todo]
-    if finding.source and finding.severity.value != "ok":
-        lines.append(f"see: {finding.source}")
-    yield f"{label}  {lines[0]}"
-    for line in lines[1:]:
-        yield " " * 9 + line
-
-
-def _wrap(text: str, width: int, lead: str = "") -> list[str]:
-    return textwrap.wrap(
-        text,
-        max(width, 24),
-        initial_indent=lead,
-        subsequent_indent=" " * len(lead),
-        break_long_words=False,
-        break_on_hyphens=False,
-    ) or [lead]
 
 
 # --- for scripts -------------------------------------------------------------------------------
@@ -283,17 +311,7 @@ def _as_json(
         ],
         "settings": [{"key": s.key, "value": _shown(s), "from": s.origin} for s in in_force],
         "config_files": [{"path": str(path), "exists": path.is_file()} for path in files],
-        "findings": [
-            {
-                "rule": finding.rule,
-                "severity": finding.severity.value,
-                "text": finding.text,
-                "why": finding.why,
-                "todo": list(finding.todo),
-                "source": finding.source,
-            }
-            for finding in findings
-        ],
+        "findings": [finding_json(finding) for finding in findings],
     }
 
 

@@ -15,11 +15,12 @@ from rkfetch.registry.errors import (
     RkfetchError,
 )
 
-from . import options, spending
-from .answers import answer_json, choice_lines, explain_lines, target_words
+from . import options, serving, spending
+from .answers import answer_json, choice_lines, explain_lines, half_lines, target_words
 from .asking import can_ask, says_yes
 from .opening import open_catalog, open_network
 from .output import emit, emit_json, human_bytes, safe, say, say_wrapped
+from .pairs import companion_json
 from .question import Question, asks  # noqa: TC001 - asks evaluates the annotations
 
 if TYPE_CHECKING:
@@ -42,7 +43,16 @@ OutputOption = Annotated[
         "-o",
         metavar="DIR",
         help="Place the file in this folder (or under this name if it ends in .rkllm): a hard "
-        "link or a copy of the stored file, never a second download.",
+        "link or a copy of the stored file, never a second download. A vision encoder is placed "
+        "beside it.",
+    ),
+]
+TextOnlyOption = Annotated[
+    bool,
+    options.fixable(
+        "text_only",
+        "--text-only/--no-text-only",
+        help="Leave out the vision encoder of a model that sees pictures.",
     ),
 ]
 
@@ -97,7 +107,11 @@ def fetch_command(
     connections: ConnectionsOption = 8,
     background: BackgroundOption = False,
     metered: spending.MeteredOption = "auto",
+    text_only: TextOnlyOption = False,
     convert: ConvertOption = "auto",
+    server: serving.ForOption = None,
+    models: serving.ModelsOption = None,
+    name: serving.NameOption = None,
     quiet: options.QuietOption = False,
 ) -> None:
     """Get a model: find the build that the board's runtime loads, download, verify, print its path.
@@ -110,6 +124,7 @@ def fetch_command(
       rkfetch qwen2.5-1.5b --runtime 1.2.3
       rkfetch qwen2.5-1.5b@w8a8 --runtime 1.2.3 -o /opt/models
       rkfetch qwen3-4b --background --limit-rate 2M
+      rkfetch qwen2.5-1.5b --for rkllama
       path=$(rkfetch qwen3-1.7b --quiet) && llm_demo "$path" 512 4096
 
     \b
@@ -117,13 +132,16 @@ def fetch_command(
       5 gated, 6 network, 7 integrity, 8 disk, 9 memory, 10 only a conversion would help,
       11 offline (or a metered link), 130 interrupted.
     """
-    limits = _limits(limit_rate, connections, background=background)
+    limits = limits_of(limit_rate, connections, background=background)
     # With --json, stderr carries progress as JSON lines, and nothing that is none.
     silent = quiet or question.as_json
+    serve = serving.serving_of(server, models, name, question=question, output=output, quiet=silent)
     network = open_network(offline=question.offline, patient=True)
     with open_catalog(quiet=silent) as catalog, network as http:
         try:
-            question, answer = _answered(question, catalog, http, silent=silent)
+            question, answer = _answered(
+                question, catalog, http, text_only=text_only, silent=silent
+            )
         except (ConversionUnavailableError, IncompatibleError) as nothing_fits:
             from .convert import convert_instead
 
@@ -135,15 +153,18 @@ def fetch_command(
                 when=convert,
                 metered=metered,
                 output=output,
+                serve=serve,
                 quiet=quiet,
             )
             return
         try:
-            with closing(_progress(answer, as_json=question.as_json, quiet=quiet)) as progress:
-                got, path = _have(
+            with closing(progress_of(answer, as_json=question.as_json, quiet=quiet)) as progress:
+                got, placed, given = _have(
                     answer,
                     question=question,
+                    text_only=text_only,
                     output=output,
+                    serve=serve,
                     catalog=catalog,
                     http=http,
                     progress=progress,
@@ -154,20 +175,27 @@ def fetch_command(
             error.answer = answer_json(answer, action="none", candidate=answer.choice)
             raise
     record = got.installed.record
+    path, *beside = placed
     if not silent:
-        _conclude(got.action, record.size_bytes, got.resumed_from)
+        _conclude(got)
+        if given is not None:
+            given.tell()
     if not question.as_json:
-        emit(str(path))
+        emit(given.answer if given else str(path))
         return
     value = answer_json(answer, action=got.action, candidate=got.candidate)
     value["artifact"].update(
         sha256=record.sha256, bytes=record.size_bytes, revision=record.revision
     )
-    emit_json({**value, "path": str(path), "resumed_from": got.resumed_from})
+    value["companions"] = [
+        companion_json(item, path=where) for item, where in zip(got.companions, beside, strict=True)
+    ]
+    value |= given.as_json() if given else {"path": str(path)}
+    emit_json({**value, "alone": got.alone, "resumed_from": got.resumed_from})
 
 
 def _answered(
-    question: Question, catalog: Catalog, http: Http | None, *, silent: bool
+    question: Question, catalog: Catalog, http: Http | None, *, text_only: bool, silent: bool
 ) -> tuple[Question, Answer]:
     """Return the answer, and the question if it was changed; a choice that there is is announced.
 
@@ -176,6 +204,8 @@ def _answered(
         RkfetchError: as `Question.answer`.
     """
     answer = question.answer(catalog, http)
+    if text_only:
+        answer = replace(answer, companions=(), alone=None)
     if answer.choice is None and not silent:
         question, answer = _ask_about_risk(question, answer, catalog, http)
     elif not silent:
@@ -188,7 +218,7 @@ def _answered(
     return question, answer
 
 
-def _progress(answer: Answer, *, as_json: bool, quiet: bool) -> Silent:
+def progress_of(answer: Answer, *, as_json: bool, quiet: bool) -> Silent:
     """Choose how to show that it goes on: a file of a folder is read, any other downloaded."""
     from .progress import for_output, for_reading
 
@@ -199,7 +229,12 @@ def _progress(answer: Answer, *, as_json: bool, quiet: bool) -> Silent:
     return for_output(json_lines=as_json, quiet=quiet)
 
 
-def _limits(limit_rate: str | None, connections: int, *, background: bool) -> Limits:
+def limits_of(limit_rate: str | None, connections: int, *, background: bool) -> Limits:
+    """Read the options that leave room for others, and give way at once where that is asked.
+
+    Raises:
+        UsageError: the rate cannot be read.
+    """
     from rkfetch.registry.limits import Limits, give_way, parse_rate
 
     rate = parse_rate(limit_rate) if limit_rate else None
@@ -213,14 +248,19 @@ def _have(
     answer: Answer,
     *,
     question: Question,
+    text_only: bool,
     output: str | None,
+    serve: serving.Serving | None,
     catalog: Catalog,
     http: Http | None,
     progress: Progress,
     limits: Limits,
     costs: Costs,
-) -> tuple[Got, Path]:
-    """Have the chosen file in the store and, if that was asked for, in its place."""
+) -> tuple[Got, list[Path], serving.Delivered | None]:
+    """Have the chosen build in the store and, if that was asked for, in its place or a server's.
+
+    The paths are those of the model and of what belongs to it.
+    """
     from pathlib import Path
 
     from rkfetch.catalog.get import get
@@ -231,6 +271,8 @@ def _have(
     store = Store(home())
     if output is not None and answer.choice is not None:
         destination_of(safe_file_name(answer.choice.artifact.path), Path(output))
+    if serve is not None:
+        serve.require_room(answer)
     got = get(
         catalog,
         answer,
@@ -240,10 +282,15 @@ def _have(
         progress=progress,
         limits=limits,
         costs=costs,
+        text_only=text_only,
     )
-    if output is None:
-        return got, got.installed.path
-    return got, store.place(got.installed, Path(output))
+    paths = [got.installed.path, *(companion.path for companion in got.companions)]
+    if output is not None:
+        path = store.place(got.installed, Path(output))
+        paths = [path, *(store.place(c, path.parent) for c in got.companions)]
+    if serve is None:
+        return got, paths, None
+    return got, paths, serve.deliver(got.installed, got.companions, paths[0], answer.target)
 
 
 def _ask_about_risk(
@@ -265,16 +312,17 @@ def _announce(answer: Answer) -> None:
     if answer.choice is None:
         return
     say(f"{safe(answer.model or answer.reference.text)} for {target_words(answer.target)}:")
-    for line in choice_lines(answer.choice):
+    for line in (*choice_lines(answer.choice), *half_lines(answer)):
         say(line)
     from rkfetch.registry.refuse import passed_over
 
     for avoided in passed_over(answer.resolution):
         say_wrapped(avoided, lead="  passed over: ")
-    _warn_of_what_was_allowed(answer)
+    warn_of_what_was_allowed(answer)
 
 
-def _warn_of_what_was_allowed(answer: Answer) -> None:
+def warn_of_what_was_allowed(answer: Answer) -> None:
+    """Say what nothing promises of what is taken."""
     choice = answer.choice
     if answer.target.runtime is None:
         unknown = "the board's runtime version is not known, so nothing promises that this loads"
@@ -285,14 +333,22 @@ def _warn_of_what_was_allowed(answer: Answer) -> None:
         say("warning: nothing promises that this loads (taken because of --allow-unverified)")
 
 
-def _conclude(action: str, size_bytes: int, resumed_from: int) -> None:
-    if action == "present":
+def _conclude(got: Got) -> None:
+    """Say what was done, of the model and of what belongs to it."""
+    came = human_bytes(sum(item.record.size_bytes for item in got.came))
+    earlier = f" ({human_bytes(got.resumed_from)} were here already)" if got.resumed_from else ""
+    if not got.came:
         say("already here and verified")
-    elif action == "imported":
-        say(f"taken from the folder where it lies, and verified, {human_bytes(size_bytes)}")
+    elif got.action == "imported":
+        say(f"taken from the folder where it lies, and verified, {came}")
+    elif got.action == "present":
+        say(f"already here; its vision encoder was downloaded and verified, {came}{earlier}")
     else:
-        resumed = f" ({human_bytes(resumed_from)} were here already)" if resumed_from else ""
-        say(f"downloaded and verified, {human_bytes(size_bytes)}{resumed}")
+        say(f"downloaded and verified, {came}{earlier}")
+    for companion in got.companions:
+        say_wrapped(str(companion.path), lead="its vision encoder: ")
+    if got.alone is not None:
+        say_wrapped(got.alone, lead="warning: ")
 
 
 @asks

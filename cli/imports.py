@@ -14,6 +14,7 @@ from rkfetch.registry.errors import IntegrityError, RkfetchError, UsageError
 from . import options  # noqa: TC001 - typer reads the annotations
 from .opening import open_catalog
 from .output import emit, emit_json, error_json, human_bytes, safe, say, say_wrapped
+from .pairs import alone_words, is_encoder, owners
 from .store import installed_json, open_store
 
 if TYPE_CHECKING:
@@ -23,15 +24,17 @@ if TYPE_CHECKING:
     from rkfetch.catalog.imports import Provenance
     from rkfetch.catalog.recognise import By
     from rkfetch.registry.imports import Imported
+    from rkfetch.registry.model import Target
     from rkfetch.registry.record import Record
     from rkfetch.registry.rkllm import RkllmFacts
-    from rkfetch.registry.store import Store
+    from rkfetch.registry.store import Installed, Store
 
 FilesArgument = Annotated[
     list[str],
     typer.Argument(
         metavar="FILE|FOLDER...",
-        help=".rkllm and .rknn files; a folder means all of them below it.",
+        help=".rkllm and .rknn files; a folder means all of them below it. What `rkfetch export` "
+        "made: its folder, the stick that it is on, its tar file, or - for one on stdin.",
     ),
 ]
 CopyOption = Annotated[
@@ -48,6 +51,10 @@ AllowOption = Annotated[
         help="Accept a file of which neither the catalog nor its own end tells that it is whole.",
     ),
 ]
+ForceOption = Annotated[
+    bool,
+    typer.Option("--force", help="Take of an export also what does not fit this board."),
+]
 
 
 def import_command(
@@ -56,6 +63,10 @@ def import_command(
     copy: CopyOption = False,
     move: MoveOption = False,
     allow_unverified: AllowOption = False,
+    platform: options.PlatformOption = None,
+    runtime: options.RuntimeOption = None,
+    sysroot: options.SysrootOption = "/",
+    force: ForceOption = False,
     as_json: options.JsonOption = False,
     quiet: options.QuietOption = False,
 ) -> None:
@@ -67,11 +78,20 @@ def import_command(
     Files that are no whole model are named, and the others imported all the same; then it exits
     with 7.
 
+    Of an export everything comes, with tokenizer and vision encoder, and the catalog then knows
+    the models; on a board, only what fits it (3, if nothing does). No network is used, and nothing
+    is written to the export.
+
     \b
     Examples:
       rkfetch import Qwen2.5-1.5B-Instruct_W8A8_RK3576.rkllm
       rkfetch import --move ~/Downloads/*.rkllm
       rkfetch import --copy /media/usb/models
+      rkfetch import models.tar
+
+    \b
+    Exit codes: 0 verified and here, 2 wrong usage, 3 nothing of an export fits this board,
+      7 integrity, 8 disk, 130 interrupted.
     """
     store = open_store()
     task = _Task(
@@ -82,9 +102,20 @@ def import_command(
         as_json=as_json,
         quiet=quiet,
     )
+    plain, exports = task.parted(names)
+    target = None
+    if exports:
+        from .carried import target_of
+
+        if move:
+            raise UsageError("what was exported is never removed", hint="leave out --move")
+        target = target_of(platform=platform, runtime=runtime, sysroot=sysroot)
     with open_catalog(quiet=True) as catalog:
-        for path in task.files(names):
+        for path in task.files(plain):
             task.bring_in(catalog, path)
+        task.join()
+        for place in exports:
+            task.take_in(catalog, place, target=target, force=force)
     task.conclude()
 
 
@@ -108,7 +139,64 @@ class _Task:
         self._quiet = quiet
         self._silent = quiet or as_json
         self._done: list[dict[str, Any]] = []
+        self._exports: list[dict[str, Any]] = []
         self._failed: list[tuple[Path, RkfetchError]] = []
+        self._taken: list[tuple[Path, Installed]] = []
+        """Files that were named, or lay in a folder that was."""
+
+    def parted(self, names: Sequence[str]) -> tuple[list[str], list[str]]:
+        """Tell names of files and folders from exports; one that is unfinished is a failure."""
+        from .carried import exports_at
+
+        plain: list[str] = []
+        exports: list[str] = []
+        for name in names:
+            try:
+                found = exports_at(name)
+            except RkfetchError as error:
+                self._failed.append((Path(name), error))
+                continue
+            exports += found
+            plain += [] if found else [name]
+        return plain, list(dict.fromkeys(exports))
+
+    def take_in(self, catalog: Catalog, name: str, *, target: Target | None, force: bool) -> None:
+        """Take an export in, and tell."""
+        from rkfetch.catalog.carried.places import STDIN, opened
+        from rkfetch.catalog.carried.taking import take_in
+
+        from .carried import export_json, model_json, none_fits, say_taken
+        from .progress import for_reading
+
+        progress = for_reading(
+            f"reading {safe(name) if name != STDIN else 'the tar file on stdin'}",
+            json_lines=self._as_json,
+            quiet=self._quiet,
+        )
+        try:
+            with closing(progress), opened(name) as place:
+                taken = take_in(
+                    place,
+                    store=self._store,
+                    catalog=catalog,
+                    target=target,
+                    force=force,
+                    copy=self._how["copy"],
+                    progress=progress,
+                )
+        except RkfetchError as error:
+            self._failed.append((Path(name), error))
+            return
+        self._exports.append(export_json(taken))
+        if not taken.models:
+            self._failed.append((Path(name), none_fits(taken)))
+            return
+        self._done += [model_json(taken, model) for model in taken.models]
+        if self._as_json:
+            return
+        say_taken(taken, quiet=self._quiet)
+        for model in taken.models:
+            emit(str(model.installed.path))
 
     def files(self, names: Sequence[str]) -> list[Path]:
         """Return the files that are meant; what is none is noted as a failure."""
@@ -158,7 +246,32 @@ class _Task:
             return
         self._tell(imported, known)
 
+    def join(self) -> None:
+        """Join the halves of vision models, and say of a half that it is alone."""
+        from rkfetch.catalog.joining import join_together
+
+        joined = join_together(self._store, self._taken)
+        whole = {item.record.sha256 for pair in joined for item in pair}
+        wholes = {model.record.sha256: model for model, _ in joined}
+        for done in self._done:
+            model = wholes.get(done["artifact"]["sha256"])
+            if model is not None:
+                done["companions"] = list(model.record.companions)
+        if self._silent:
+            return
+        for model, encoder in joined:
+            say_wrapped(f"{encoder.path.name} is the vision encoder of {model.path.name}")
+        owned = owners(self._store.installed())
+        for path, item in self._taken:
+            if item.record.sha256 in whole or item.record.sha256 in owned:
+                continue
+            if is_encoder(item):
+                say_wrapped(f"{path.name}: an encoder alone; no model that is here belongs to it")
+            elif alone := alone_words(item, self._store.companions(item)):
+                say_wrapped(f"{path.name}: {alone}")
+
     def _tell(self, imported: Imported, known: Provenance | None) -> None:
+        self._taken.append((imported.source, imported.installed))
         notes = known.contradictions if known else ()
         recognised_by = known.recognised_by if known else None
         self._done.append(
@@ -190,6 +303,8 @@ class _Task:
                 {"from": str(path), "error": error_json(error)} for path, error in self._failed
             ],
         }
+        if self._exports:
+            answer["exports"] = self._exports
         if self._failed:
             raise _all_failed(self._failed, len(self._done), answer)
         if self._as_json:

@@ -16,6 +16,7 @@ from rkfetch.registry.versions import parse_version
 
 if TYPE_CHECKING:
     from rkfetch.registry.model import Target
+    from rkfetch.registry.target import Board
 
 
 class Fixed(dict[str, Any]):
@@ -130,8 +131,35 @@ def make_target(
     memory: str | None,
     context: int | None,
     sysroot: str,
+    board: Board | None = None,
 ) -> Target:
-    """Read the target options; what was not given is detected.
+    """Read the target options; what was not given is detected, unless the board is given.
+
+    Raises:
+        UsageError: an option cannot be read.
+    """
+    return find_board(
+        platform=platform,
+        runtime=runtime,
+        driver=driver,
+        memory=memory,
+        context=context,
+        sysroot=sysroot,
+        board=board,
+    )[0]
+
+
+def find_board(
+    *,
+    platform: str | None,
+    runtime: str | None,
+    driver: str | None,
+    memory: str | None,
+    context: int | None,
+    sysroot: str,
+    board: Board | None = None,
+) -> tuple[Target, bool]:
+    """Return the target as `make_target`, and whether its SoC was given or detected.
 
     Raises:
         UsageError: an option cannot be read.
@@ -140,11 +168,19 @@ def make_target(
 
     from rkfetch.registry.target import detect, parse_memory, target_from
 
-    return target_from(
-        detect(Path(sysroot)),
+    board = board or detect(Path(sysroot))
+    target = target_from(
+        board,
         platform=Platform.parse(platform) if platform else None,
         runtime=parse_version(runtime, what="runtime") if runtime else None,
         driver=parse_version(driver, what="driver") if driver else None,
         memory_bytes=parse_memory(memory) if memory else None,
         context=context,
     )
+    return target, bool(platform) or board.on_board
+
+
+def is_typed(ctx: typer.Context, name: str) -> bool:
+    """Tell whether an option was given on the command line, and not by a setting."""
+    source = ctx.get_parameter_source(name)
+    return source is not None and source.name == "COMMANDLINE"

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import shlex
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from rkfetch.registry.errors import UsageError
 
 from . import options
 from .answers import (
@@ -29,12 +33,22 @@ if TYPE_CHECKING:
     from rkfetch.catalog.outdated import Finding
     from rkfetch.registry.model import Target
     from rkfetch.registry.resolve import Candidate
-    from rkfetch.registry.store import Installed
+
+SetupOption = Annotated[
+    str | None,
+    typer.Option(
+        "--file",
+        "-f",
+        metavar="FILE",
+        help="Compare what this rkfetch.toml, or the lock file beside it, has locked.",
+    ),
+]
 
 
 def outdated_command(
     names: SomeNamesArgument = None,
     *,
+    file: SetupOption = None,
     platform: options.PlatformOption = None,
     runtime: options.RuntimeOption = None,
     driver: options.DriverOption = None,
@@ -48,6 +62,8 @@ def outdated_command(
 ) -> None:
     """Compare installed files with the catalog and the board, and say what would update them.
 
+    With --file, those that a lock file names, for each of its targets.
+
     replaced: other content is at its place upstream. gone: it is not there any more. better:
     another build suits the board better, as after an upgrade of the runtime. unusable: the board
     does not run it. No network is used: `rkfetch catalog update` first looks for news. Exits
@@ -58,11 +74,12 @@ def outdated_command(
       rkfetch outdated
       rkfetch outdated qwen2.5-1.5b --runtime 1.3.0
       rkfetch catalog update && rkfetch outdated --json
+      rkfetch outdated --file rkfetch.toml
     """
     from rkfetch.catalog.outdated import outdated
     from rkfetch.registry.resolve import Policy
 
-    target = options.make_target(
+    target, is_known = options.find_board(
         platform=platform,
         runtime=runtime,
         driver=driver,
@@ -70,6 +87,13 @@ def outdated_command(
         context=context,
         sysroot=sysroot,
     )
+    if file is not None:
+        if names:
+            raise UsageError("with --file all models of the lock file are compared: name none")
+        from .outdated_setup import outdated_setup
+
+        outdated_setup(file, target, known=is_known, as_json=as_json, quiet=quiet)
+        return
     known = target if target.runtime is not None else None
     silent = quiet or as_json
     store = open_store()
@@ -85,11 +109,15 @@ def outdated_command(
         )
         as_of = catalog.as_of()
     if as_json:
-        files = [_finding_json(i, f) for i, f in zip(items, findings, strict=True)]
+        files = [
+            {**installed_json(i), **finding_json(f, update=_command(f))}
+            for i, f in zip(items, findings, strict=True)
+        ]
         emit_json({"status": "ok", "target": target_json(target), "files": files})
         return
     for item, finding in zip(items, findings, strict=True):
-        for line in _lines(item, finding):
+        update = _command(finding)
+        for line in finding_lines(item.record.sha256, item.path.name, finding, update=update):
             emit(line)
     if not silent:
         _conclude(len(items), known, None if as_of is None else as_of.date().isoformat())
@@ -109,10 +137,11 @@ def _conclude(count: int, target: Target | None, as_of: str | None) -> None:
 _COLOURS = {"unusable": "red", "replaced": "yellow", "better": "yellow", "gone": "yellow"}
 
 
-def _lines(item: Installed, finding: Finding) -> Iterator[str]:
+def finding_lines(sha256: str, name: str, finding: Finding, *, update: str | None) -> Iterator[str]:
+    """Say what was found of a file; ``update`` is the command that updates it."""
     state = finding.state.value
     word = paint(state, _COLOURS.get(state, "green")) + " " * (10 - len(state))
-    yield f"{word}{item.record.sha256[:12]}  {safe(item.path.name)}"
+    yield f"{word}{sha256[:12]}  {safe(name)}"
     yield from wrapped(finding.text, lead="  ")
     if state == "current":
         return
@@ -122,8 +151,8 @@ def _lines(item: Installed, finding: Finding) -> Iterator[str]:
         yield f"  {safe(finding.other.artifact.name)}"
         yield from wrapped(build_words(finding.other), lead="    ")
         yield from _verdict_lines("that one", finding.other)
-    if finding.update is not None:
-        yield f"  to update: {safe(_command(finding.update), limit=2000)}"
+    if update is not None:
+        yield f"  to update: {safe(update, limit=2000)}"
 
 
 def _verdict_lines(which: str, candidate: Candidate) -> Iterator[str]:
@@ -135,14 +164,14 @@ def _verdict_lines(which: str, candidate: Candidate) -> Iterator[str]:
             return
 
 
-def _command(reference: str) -> str:
-    return f"rkfetch {shlex.quote(reference)}"
+def _command(finding: Finding) -> str | None:
+    return None if finding.update is None else f"rkfetch {shlex.quote(finding.update)}"
 
 
-def _finding_json(item: Installed, finding: Finding) -> dict[str, Any]:
+def finding_json(finding: Finding, *, update: str | None) -> dict[str, Any]:
+    """Return what was found of a file, and the command that updates it."""
     other = finding.other
     return {
-        **installed_json(item),
         "state": finding.state.value,
         "upstream": finding.upstream,
         "text": finding.text,
@@ -150,7 +179,7 @@ def _finding_json(item: Installed, finding: Finding) -> dict[str, Any]:
         "other": None
         if other is None
         else {**artifact_json(other.artifact), "verdict": _verdict_json(other)},
-        "update": None if finding.update is None else _command(finding.update),
+        "update": update,
     }
 
 

@@ -272,6 +272,15 @@ def for_output(*, json_lines: bool, quiet: bool) -> Silent:
     return TerminalBar() if talks_to_terminal() else LogLines()
 
 
+def for_sending(*, json_lines: bool, quiet: bool) -> Silent:
+    """Choose how to show that a file is sent to another machine."""
+    if quiet:
+        return Silent()
+    if json_lines:
+        return JsonLines(doing="copying", phase="deliver")
+    return TerminalBar() if talks_to_terminal() else LogLines(doing="copying")
+
+
 def for_reading(title: str, *, json_lines: bool, quiet: bool) -> Silent:
     """Choose how to show that a file is read; ``title`` says which, fit for a terminal."""
     if quiet:

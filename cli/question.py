@@ -15,14 +15,16 @@ from . import options
 from .answers import question_json
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection
 
-    from rkfetch.catalog.answer import Answer, Prober
+    from rkfetch.catalog.answer import Answer
     from rkfetch.catalog.database import Catalog
+    from rkfetch.catalog.pairs import Lister
     from rkfetch.registry.http import Http
     from rkfetch.registry.mirror import Neighbours
     from rkfetch.registry.model import Artifact, Target
     from rkfetch.registry.resolve import Policy
+    from rkfetch.registry.target import Board
 
 ModelArgument = Annotated[
     str,
@@ -62,6 +64,15 @@ class Question:
         Raises:
             UsageError: an option cannot be read.
         """
+        return self.target_on(None)
+
+    def target_on(self, board: Board | None) -> Target:
+        """Return a board as the options describe it, or as it was found elsewhere.
+
+        Raises:
+            UsageError: an option cannot be read.
+            IncompatibleError: RKLLM does not run on it.
+        """
         return options.make_target(
             platform=self.platform,
             runtime=self.runtime,
@@ -69,6 +80,7 @@ class Question:
             memory=self.memory,
             context=self.context,
             sysroot=self.sysroot,
+            board=board,
         )
 
     @property
@@ -82,31 +94,34 @@ class Question:
             force=self.force,
         )
 
-    def answer(self, catalog: Catalog, http: Http | None) -> Answer:
+    def answer(self, catalog: Catalog, http: Http | None, target: Target | None = None) -> Answer:
         """Find and judge the builds; a failure carries the JSON that is known by then.
+
+        ``target`` is a board that was asked already.
 
         Raises:
             RkfetchError: see `rkfetch.catalog.answer.answer`, and options that cannot be read.
         """
         from rkfetch.catalog.answer import answer
+        from rkfetch.catalog.probe import prober
 
-        target = None
         try:
-            target = self.target
+            target = target or self.target
             return answer(
                 catalog,
                 self.model,
                 target,
                 policy=self.policy,
-                prober=_prober(catalog, http) if http else None,
-                at_hand=_at_hand(http),
+                prober=prober(catalog, http) if http else None,
+                at_hand=at_hand(http),
+                lister=lister(http) if http else None,
             )
         except RkfetchError as error:
             error.answer = question_json(self.model, target)
             raise
 
 
-def _at_hand(http: Http | None) -> Callable[[Artifact], bool]:
+def at_hand(http: Http | None) -> Callable[[Artifact], bool]:
     """Return what tells whether a build is on this machine, or in the store of a neighbour.
 
     Few questions ask: only of builds that nobody can download is it worth the imports.
@@ -130,19 +145,20 @@ def _at_hand(http: Http | None) -> Callable[[Artifact], bool]:
     return tell
 
 
-def _prober(catalog: Catalog, http: Http) -> Prober:
-    from rkfetch.catalog.probe import probe
+def lister(http: Http) -> Lister:
+    """Return what lists the repository of a vision model."""
+    from rkfetch.catalog.pairs import lister_of
 
-    def read(artifact: Artifact, *, afresh: bool = False) -> Artifact:
-        return probe(catalog, http, artifact, afresh=afresh).artifact
-
-    return read
+    return lister_of(http)
 
 
-def asks(command: Callable[..., None], *, model: Any = ModelArgument) -> Callable[..., None]:
+def asks(
+    command: Callable[..., None], *, model: Any = ModelArgument, without: Collection[str] = ()
+) -> Callable[..., None]:
     """Give a command all options of a `Question`, which it receives as its first argument.
 
-    ``model`` is what MODEL may be, if that is something else than usual.
+    ``model`` is what MODEL may be, if that is something else than usual; ``without`` names
+    options that mean nothing to it.
 
     typer reads a command's parameters from its signature; this writes them there once for all.
     """
@@ -151,7 +167,7 @@ def asks(command: Callable[..., None], *, model: Any = ModelArgument) -> Callabl
 
     @functools.wraps(command)
     def run(**values: Any) -> None:
-        asked = {f.name: values.pop(f.name) for f in fields(Question)}
+        asked = {f.name: values.pop(f.name) for f in fields(Question) if f.name not in without}
         command(Question(**asked), **values)
 
     shared = [
@@ -162,6 +178,7 @@ def asks(command: Callable[..., None], *, model: Any = ModelArgument) -> Callabl
             annotation=hints[f.name],
         )
         for f in fields(Question)
+        if f.name not in without
     ]
     parameters = [*shared[:1], *own, *shared[1:]]
     run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]

@@ -10,6 +10,8 @@ from rkfetch.catalog.naming import recorded_model
 from rkfetch.registry.errors import UnknownModelError, UsageError
 from rkfetch.registry.model import Quant
 
+from .pairs import is_encoder
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -26,17 +28,22 @@ def select(items: Sequence[Installed], text: str) -> list[Installed]:
         UsageError: it is none of these.
         UnknownModelError: nothing that is installed answers to it.
     """
-    digest = _DIGEST.fullmatch(text)
-    named = [item for item in items if text in {item.path.name, str(item.path)}]
-    if digest:
-        named += [item for item in items if item.record.sha256.startswith(digest[1])]
-    found = named or _by_reference(items, text)
+    found = by_own_name(items, text) or _by_reference(items, text)
     if not found:
         raise UnknownModelError(
             f"nothing that is installed is called '{text}'",
             hint="`rkfetch list` shows what is installed",
         )
     return found
+
+
+def by_own_name(items: Sequence[Installed], text: str) -> list[Installed]:
+    """Return the files whose name, path or digest it is: what names no other file anywhere."""
+    digest = _DIGEST.fullmatch(text)
+    named = [item for item in items if text in {item.path.name, str(item.path)}]
+    if digest:
+        named += [item for item in items if item.record.sha256.startswith(digest[1])]
+    return named
 
 
 def select_one(items: Sequence[Installed], text: str) -> Installed:
@@ -58,11 +65,13 @@ def _by_reference(items: Sequence[Installed], text: str) -> list[Installed]:
         return [item for item in items if _is_file(item, file)]
     names = {item.record.sha256: recorded_model(item.record) for item in items}
     meant = set(match(reference.model or "", sorted({name for name in names.values() if name})))
-    return [
+    found = [
         item
         for item in items
         if names[item.record.sha256] in meant and _has_quant(item, reference.quant)
     ]
+    # An encoder may bear its model's name, and is no model by itself.
+    return [item for item in found if not is_encoder(item)] or found
 
 
 def _is_file(item: Installed, file: FileReference) -> bool:

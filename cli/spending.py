@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Protocol
 
 from . import options
 from .asking import can_ask, says_yes
@@ -10,8 +10,6 @@ from .output import human_bytes, say_wrapped
 
 if TYPE_CHECKING:
     from rkfetch.registry.metered import Costs
-
-    from .progress import Silent
 
 MeteredOption = Annotated[
     str,
@@ -25,7 +23,14 @@ MeteredOption = Annotated[
 ]
 
 
-def costs_of(metered: str, progress: Silent | None) -> Costs:
+class Shown(Protocol):
+    """What is on the screen."""
+
+    def close(self) -> None:
+        """Leave the terminal in order."""
+
+
+def costs_of(metered: str, progress: Shown | None) -> Costs:
     """Return what may be spent; with ``progress``, whose place a question takes, if agreed to."""
     from rkfetch.registry.metered import Costs
 

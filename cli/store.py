@@ -9,14 +9,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from rkfetch.catalog.naming import recorded_model
-from rkfetch.registry.errors import IntegrityError
+from rkfetch.registry.beside import FOLDER, beside
+from rkfetch.registry.errors import IntegrityError, UnknownModelError
 
 from . import options  # noqa: TC001 - typer reads the annotations
 from .output import emit, emit_json, human_bytes, rate, safe, say
+from .pairs import alone_words, encoder_line, is_encoder, owners, with_companions
 from .selection import attribute_of, select, select_one
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from rkfetch.registry.cleanup import GcPlan
     from rkfetch.registry.store import Installed, Store
@@ -64,15 +66,26 @@ def list_command(*, as_json: options.JsonOption = False) -> None:
 
 
 def _list_lines(items: Sequence[Installed]) -> Iterator[str]:
-    rows = [_cells(item) for item in items]
+    owned, here = owners(items), {item.record.sha256: item for item in items}
+    shown = [item for item in items if item.record.sha256 not in owned]
+    rows = [_cells(item) for item in shown]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    for item, row in zip(items, rows, strict=True):
+    for item, row in zip(shown, rows, strict=True):
         cells = (text.ljust(width) for text, width in zip(row, widths, strict=True))
         yield "  ".join(cells).rstrip()
         damaged = "  DAMAGED: fetch it again" if item.record.damaged else ""
         yield f"  {item.record.sha256[:12]}  {safe(item.path.name)}{damaged}"
         if item.record.repo:
             yield f"  {safe(item.record.source)}: {safe(item.record.repo)}"
+        if near := beside(item):
+            roles = ", ".join(dict.fromkeys(file.role for file in near))
+            yield f"  beside it, in {FOLDER}/: {roles}"
+        companions = [here[sha256] for sha256 in item.record.companions if sha256 in here]
+        yield from map(encoder_line, companions)
+        if is_encoder(item):
+            yield "  an encoder alone: no model that is here belongs to it"
+        elif alone := alone_words(item, companions):
+            yield f"  {alone}"
 
 
 def _cells(item: Installed) -> tuple[str, ...]:
@@ -97,11 +110,24 @@ def installed_json(item: Installed) -> dict[str, Any]:
         "path": str(item.path),
         "artifact": {key: record[key] for key in keys},
         **{key: record[key] for key in more},
+        "companions": list(item.record.companions),
+        "licence": record["licence"],
+        "beside": [
+            {"role": file.role, "path": str(file.path), "bytes": file.size_bytes}
+            for file in beside(item)
+        ],
         "verified_at": verified.at if verified else None,
     }
 
 
-def path_command(name: NameArgument, *, as_json: options.JsonOption = False) -> None:
+def path_command(
+    name: NameArgument,
+    *,
+    vision: Annotated[
+        bool, typer.Option("--vision", help="Print the path of the model's vision encoder.")
+    ] = False,
+    as_json: options.JsonOption = False,
+) -> None:
     """Print the path of an installed model; no network is used, and nothing else is printed.
 
     Exits with 4 if it is not installed, and with 7 if it is known to be damaged.
@@ -109,9 +135,12 @@ def path_command(name: NameArgument, *, as_json: options.JsonOption = False) -> 
     \b
     Examples:
       llm_demo "$(rkfetch path qwen2.5-1.5b)" 512 4096
+      encoder=$(rkfetch path qwen2.5-vl-3b --vision)
     """
     store = open_store()
     item = select_one(store.installed(), name)
+    if vision:
+        item = _encoder_of(store, item)
     if store.find(item.record.sha256) is None:
         raise IntegrityError(
             f"{item.path} is damaged",
@@ -122,6 +151,22 @@ def path_command(name: NameArgument, *, as_json: options.JsonOption = False) -> 
         emit_json({"status": "ok", **installed_json(item)})
     else:
         emit(str(item.path))
+
+
+def _encoder_of(store: Store, item: Installed) -> Installed:
+    """Return the encoder of an installed model.
+
+    Raises:
+        UnknownModelError: it is not here.
+    """
+    found = next(iter(store.companions(item)), None)
+    if found is None:
+        raise UnknownModelError(
+            f"no vision encoder of {item.path.name} is installed",
+            hint="`rkfetch MODEL` gets it where the model has one; `rkfetch import FOLDER` takes "
+            "both halves in",
+        )
+    return found
 
 
 ChangedOption = Annotated[
@@ -214,8 +259,7 @@ def selected(store: Store, names: Sequence[str] | None) -> list[Installed]:
     items = store.installed()
     if not names:
         return items
-    found = {item.record.sha256: item for name in names for item in select(items, name)}
-    return list(found.values())
+    return with_companions(store, [item for name in names for item in select(items, name)])
 
 
 def rm_command(
@@ -226,6 +270,8 @@ def rm_command(
 ) -> None:
     """Remove installed models. Nothing but what `rkfetch list` shows can be removed.
 
+    The vision encoder of a model goes with it, unless another model that stays needs it, too.
+
     \b
     Examples:
       rkfetch rm qwen2.5-1.5b@w8a8
@@ -233,20 +279,33 @@ def rm_command(
     """
     store = open_store()
     items = store.installed()
-    chosen = {item.record.sha256: item for name in names for item in [select_one(items, name)]}
+    named = {item.record.sha256: item for name in names for item in [select_one(items, name)]}
+    chosen = [
+        item
+        for item in with_companions(store, list(named.values()))
+        if item.record.sha256 in named or not _is_needed(item, items, named)
+    ]
     freed = 0
-    for item in chosen.values():
+    for item in chosen:
         linked = item.path.stat().st_nlink > 1
         freed += 0 if linked else item.record.size_bytes
         store.remove(item, waiting=lambda reason, _: None if quiet else say(safe(reason)))
         if linked and not quiet:
             say(f"{safe(item.path.name)} is linked elsewhere too; its room is not free yet")
     if as_json:
-        removed = [installed_json(item) for item in chosen.values()]
+        removed = [installed_json(item) for item in chosen]
         emit_json({"status": "ok", "removed": removed, "freed_bytes": freed})
     elif not quiet:
-        for item in chosen.values():
+        for item in chosen:
             say(f"removed {safe(item.path.name)}, {human_bytes(item.record.size_bytes)}")
+
+
+def _is_needed(
+    companion: Installed, items: Sequence[Installed], going: Mapping[str, Installed]
+) -> bool:
+    """Tell whether a file belongs to a model that stays, too."""
+    needing = owners(items).get(companion.record.sha256, [])
+    return any(item.record.sha256 not in going for item in needing)
 
 
 def gc_command(

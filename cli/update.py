@@ -136,7 +136,9 @@ def update_command(
         from .catalog_publish import update_from
 
         _require_no_limits(ctx, catalog_from)
-        if not _is_typed(ctx, "catalog_key") and catalog_from != settings.value("catalog_from"):
+        if not options.is_typed(ctx, "catalog_key") and catalog_from != settings.value(
+            "catalog_from"
+        ):
             catalog_key = None  # what is fixed is that of the fixed place
         update_from(
             catalog_from,
@@ -194,11 +196,6 @@ def update_command(
         emit_json({"status": "ok", **answer})
 
 
-def _is_typed(ctx: typer.Context, name: str) -> bool:
-    source = ctx.get_parameter_source(name)
-    return source is not None and source.name == "COMMANDLINE"
-
-
 def _require_no_limits(ctx: typer.Context, place: str) -> None:
     """Refuse limits that a published catalog has no use for; those that are fixed are for sources.
 
@@ -206,11 +203,11 @@ def _require_no_limits(ctx: typer.Context, place: str) -> None:
         UsageError: one was typed.
     """
     names = {"update_budget": "--budget", "update_within": "--within"}
-    typed = [option for name, option in names.items() if _is_typed(ctx, name)]
+    typed = [option for name, option in names.items() if options.is_typed(ctx, name)]
     if not typed:
         return
     hint = f"leave out {' and '.join(typed)}"
-    if not _is_typed(ctx, "catalog_from"):
+    if not options.is_typed(ctx, "catalog_from"):
         hint += "; or name sources, like `rkfetch catalog update huggingface`, to ask these instead"
     raise UsageError(
         f"{' and '.join(typed)} cannot limit what is taken in from {safe(place)}",

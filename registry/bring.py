@@ -11,15 +11,17 @@ from .check import no_model
 from .durable import BLOCK_BYTES, disk_errors, hash_file, open_own, require_space
 from .errors import IntegrityError, NetworkError
 from .journal import journal_of
+from .link import end, last_lines
 from .progress import NoProgress
 from .rkllm_read import read_file
-from .ssh import SSH_FAILED, end, last_lines
+from .ssh import SSH_FAILED
 
 if TYPE_CHECKING:
     import hashlib
     from collections.abc import Callable
     from pathlib import Path
 
+    from .link import Link
     from .progress import Progress
     from .record import Record
     from .rkllm import RkllmFacts
@@ -193,7 +195,7 @@ class _Bring:
 class Patience:
     """Connects again when a link breaks; gives up if nothing moves on."""
 
-    def __init__(self, link: Ssh, progress: Progress) -> None:
+    def __init__(self, link: Link, progress: Progress) -> None:
         self._link = link
         self._progress = progress
         self._tries = 0

@@ -8,6 +8,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from .beside import FOLDER, paths_in
 from .durable import disk_errors, require_own
 from .journal import journal_of, source_of
 from .processes import users_of
@@ -126,11 +127,12 @@ class _Plan:
         names = set(names_in(directory))
         notes = [directory / name for name in sorted(names & NOTES)]
         if item is None:
-            if names > NOTES & names:
+            if names - NOTES - {FOLDER}:
                 return
-            what, paths, reason = directory, notes, "has no file in it"
+            paths = [*paths_in(directory), *notes]
+            what, reason = directory, "has no file in it"
         elif item.record.damaged and item.record.source == UNKNOWN_SOURCE:
-            what, paths = item.path, [item.path, *notes]
+            what, paths = item.path, [*paths_in(directory), item.path, *notes]
             reason = "is damaged, and it is not known where it came from"
         else:
             return

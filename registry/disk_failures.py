@@ -20,6 +20,7 @@ _GONE = {
     errno.ESHUTDOWN,
     errno.ENOMEDIUM,
 }
+_FAT32_BYTES = (1 << 32) - 1
 _ELSEWHERE = "name a folder on another disk with RKFETCH_HOME"
 
 
@@ -71,6 +72,30 @@ def free_bytes(place: Path) -> int:
     """Return how many bytes this user may still write to the file system of an existing place."""
     stats = os.statvfs(place)
     return stats.f_bavail * stats.f_frsize
+
+
+def largest_file(place: Path) -> int | None:
+    """Return how many bytes a file may have on the file system of an existing place at the most.
+
+    None where that is no bound worth knowing. FAT32 stops one byte short of 4 GiB
+    (https://learn.microsoft.com/en-us/troubleshoot/windows-client/backup-and-storage/fat-hpfs-and-ntfs-file-systems).
+    """
+    try:
+        mounts = Path("/proc/self/mountinfo").read_text(errors="replace")
+        device = place.stat().st_dev
+    except OSError:
+        return None
+    return _FAT32_BYTES if kind_of(mounts, device) in {"vfat", "msdos"} else None
+
+
+def kind_of(mounts: str, device: int) -> str | None:
+    """Return the kind of the file system with this number, as ``/proc/self/mountinfo`` names it."""
+    number = f"{os.major(device)}:{os.minor(device)}"
+    for line in mounts.splitlines():
+        before, _, behind = line.partition(" - ")
+        if before.split()[2:3] == [number]:
+            return behind.partition(" ")[0]
+    return None
 
 
 def _full(place: Path, error: OSError, said: str) -> DiskSpaceError:

@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from .compat import DRIVER_ADVISED, DRIVER_CLEAN, DRIVER_W8A8
+from .distribution import update_driver, vendor_kernel
 from .finding import Finding, Severity
 from .model import Platform
+from .remedies import ADVISED, SDK, install_runtime, open_node
 from .runtimes import disagreement
 from .surroundings import about_network, about_settings, about_store
 from .versions import Version
@@ -17,10 +19,7 @@ if TYPE_CHECKING:
     from .surroundings import Surroundings
     from .target import Board
 
-_SDK = "https://github.com/airockchip/rknn-llm"
-_ISSUES = f"{_SDK}/issues/"
-_ADVISED = Version("1.2.3")
-"""Loads files of toolkits 1.1.0 to 1.2.3; on 1.3.0 their answers may never stop (#534)."""
+_ISSUES = f"{SDK}/issues/"
 _EOS_CHANGED = Version("1.3.0")
 _FIRST_OF_LINEAGE = Version("1.1.0")
 _FIRST_CHECKING = Version("1.2.0")
@@ -40,6 +39,7 @@ def examine(board: Board, surroundings: Surroundings | None = None) -> tuple[Fin
         findings += _about_copies(board)
     if is_supported:
         findings += _about_driver(board)
+        findings += _about_nodes(board)
         findings += _about_memory(board)
         findings += _about_process(board)
     if surroundings is not None:
@@ -87,7 +87,7 @@ def _about_chip(board: Board, platform: Platform) -> Iterator[Finding]:
             severity=Severity.OK,
             text=f"{(board.platform_name or platform.value).upper()} runs RKLLM files made for "
             f"{platform.value}",
-            source=_SDK,
+            source=SDK,
         )
         return
     name = (board.platform_name or platform.value).upper()
@@ -99,7 +99,7 @@ def _about_chip(board: Board, platform: Platform) -> Iterator[Finding]:
         f"{platform.npu_cores}",
         why="a file built for more cores than the chip has may fail when it is loaded",
         todo=("prefer files built for fewer cores; `rkfetch inspect FILE` shows npu_cores",),
-        source=f"{_SDK}/tree/main/rknpu-driver",
+        source=f"{SDK}/tree/main/rknpu-driver",
     )
 
 
@@ -113,7 +113,7 @@ def _about_runtime(board: Board) -> Iterator[Finding]:
             text=f"runtime {board.runtime} loads no file of toolkit 1.1.0 or later",
             why="the format changed with 1.1.0",
             todo=_install(board),
-            source=f"{_SDK}/blob/release-v1.1.0/README.md",
+            source=f"{SDK}/blob/release-v1.1.0/README.md",
         )
     elif board.runtime < _FIRST_CHECKING:
         yield Finding(
@@ -130,7 +130,7 @@ def _about_runtime(board: Board) -> Iterator[Finding]:
             severity=Severity.NOTE,
             text=f"runtime {board.runtime} is a beta, and refuses files of later toolkits",
             todo=_install(board),
-            source=f"{_SDK}/releases",
+            source=f"{SDK}/releases",
         )
     elif board.runtime >= _EOS_CHANGED:
         yield _new_runtime(board.runtime)
@@ -183,18 +183,14 @@ def _missing_runtime(board: Board) -> Finding:
             *_install(board),
             "if it lies elsewhere: RKLLM_LIB=/path/to/librkllmrt.so rkfetch doctor",
         ),
-        source=f"{_SDK}/tree/release-v{_ADVISED}/rkllm-runtime/Linux/librkllm_api",
+        source=f"{SDK}/tree/release-v{ADVISED}/rkllm-runtime/Linux/librkllm_api",
     )
 
 
 def _install(board: Board) -> tuple[str, ...]:
-    folder = "armhf" if board.machine == "arm" else "aarch64"
-    address = f"{_SDK}/raw/release-v{_ADVISED}/rkllm-runtime/Linux/librkllm_api/{folder}"
     return (
-        f"curl -LO {address}/librkllmrt.so",
-        "sudo install -m 644 librkllmrt.so /usr/lib/ && sudo ldconfig",
-        f"other releases are at their tags: {_SDK}/tree/release-vX.Y.Z (1.3.0 for newer models)",
-        "programs built for another release's rkllm.h may have to be rebuilt",
+        *install_runtime(ADVISED, machine=board.machine),
+        "`rkfetch doctor MODEL` tells which release that model's builds need",
     )
 
 
@@ -225,7 +221,7 @@ def _about_driver(board: Board) -> Iterator[Finding]:
             rule="driver",
             severity=Severity.OK,
             text=f"NPU driver {driver} is what RKLLM 1.1.0 and later ask for",
-            source=f"{_SDK}/tree/main/doc",
+            source=f"{SDK}/tree/main/doc",
         )
     elif driver >= DRIVER_CLEAN:
         yield Finding(
@@ -234,7 +230,7 @@ def _about_driver(board: Board) -> Iterator[Finding]:
             text=f"NPU driver {driver} works without a warning; the guides ask for "
             f"{DRIVER_ADVISED}",
             todo=_update_driver(board),
-            source=f"{_SDK}/tree/main/doc",
+            source=f"{SDK}/tree/main/doc",
         )
     elif driver >= DRIVER_W8A8:
         yield Finding(
@@ -264,8 +260,8 @@ def _missing_driver(board: Board) -> Finding:
             severity=Severity.PROBLEM,
             text="the NPU is run by mainline's rocket driver, which cannot serve RKLLM",
             why="RKLLM needs Rockchip's own rknpu driver, which another kernel brings",
-            todo=("boot the board vendor's kernel (5.10 or 6.1) with rknpu 0.9.8",),
-            source=f"{_SDK}/tree/main/rknpu-driver",
+            todo=vendor_kernel(board.distribution).todo,
+            source=f"{SDK}/tree/main/rknpu-driver",
         )
     return Finding(
         rule="driver",
@@ -273,21 +269,45 @@ def _missing_driver(board: Board) -> Finding:
         text="the NPU driver's version is unknown",
         why=f"RKLLM asks for rknpu {DRIVER_ADVISED}; without rknpu, no model runs",
         todo=("sudo cat /sys/kernel/debug/rknpu/version",),
-        source=f"{_SDK}/tree/main/doc",
+        source=f"{SDK}/tree/main/doc",
     )
 
 
 def _update_driver(board: Board) -> tuple[str, ...]:
-    if "radxa" in (board.model or "").lower():
-        return ("sudo rsetup, there System -> System Update: brings 0.9.8; then reboot",)
-    return (
-        "install the board vendor's newest kernel or image: the driver is part of the kernel",
-        f"or build the driver into it: {_SDK}/tree/main/rknpu-driver",
+    return update_driver(board.distribution, board.model, in_container=board.in_container).todo
+
+
+def _about_nodes(board: Board) -> Iterator[Finding]:
+    """Say whether programs of this user reach the NPU; only of the machine we run on."""
+    nodes = board.npu_nodes
+    if nodes is None or any(node.openable for node in nodes) or board.has_rocket:
+        return
+    if not nodes:
+        todo = ["sudo dmesg | grep -i rknpu   # the driver says there why it has no device"]
+        if board.in_container:
+            todo = ["start the container with --device /dev/dri (or --device /dev/rknpu)"]
+        yield Finding(
+            rule="npu-device",
+            severity=Severity.WARNING,
+            text="there is no device through which programs reach the NPU",
+            why="neither /dev/rknpu nor a render node of the rknpu driver is there",
+            todo=tuple(todo),
+            source=f"{SDK}/tree/main/rknpu-driver",
+        )
+        return
+    paths = " ".join(node.path for node in nodes)
+    yield Finding(
+        rule="npu-device",
+        severity=Severity.WARNING,
+        text=f"you may not open {paths}",
+        why="programs that you start then say `failed to open rknpu module`",
+        todo=open_node(nodes[0]),
+        source="https://github.com/rockchip-linux/rknn-toolkit2/issues/244",
     )
 
 
 def _about_memory(board: Board) -> Iterator[Finding]:
-    benchmark = f"{_SDK}/blob/main/benchmark.md"
+    benchmark = f"{SDK}/blob/main/benchmark.md"
     if board.memory_bytes is not None and board.memory_bytes < _LEAST_MEMORY:
         yield Finding(
             rule="memory",
@@ -325,7 +345,7 @@ def _about_process(board: Board) -> Iterator[Finding]:
             severity=Severity.WARNING,
             text="programs here are 32-bit",
             why="32-bit libraries exist from runtime 1.2.1 on, and load weights below 2 GB only",
-            source=f"{_SDK}/tree/release-v1.2.1/rkllm-runtime/Linux/librkllm_api",
+            source=f"{SDK}/tree/release-v1.2.1/rkllm-runtime/Linux/librkllm_api",
         )
     if board.open_files is not None and board.open_files <= _FEW_OPEN_FILES:
         yield Finding(

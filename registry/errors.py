@@ -148,3 +148,10 @@ class ConversionError(RkfetchError):
 
     exit_code = 12
     kind = "conversion"
+
+
+class DriftError(RkfetchError):
+    """A board is not as its lock file says, or that is not as its declaration asks for."""
+
+    exit_code = 13
+    kind = "drift"

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any, Literal
 
-from . import journal
+from . import journal, rknn
 from .check import FORMATS, another_format
+from .durable import disk_errors, require_space
 from .endpoints import mirrors
 from .errors import IntegrityError, NetworkError
 from .health import Health
@@ -17,11 +18,9 @@ from .http import rkfetch_version
 from .hub import hub_routes
 from .journal import Subject
 from .metered import Once, sparing
-from .mirror import MirrorFile
 from .record import Record, known_attributes
 from .rkllm_read import read_file
 from .route import OF_A_PLACE, Route, first_that_answers, leaving
-from .transfer import download
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -34,6 +33,7 @@ if TYPE_CHECKING:
     from .model import Artifact
     from .progress import Progress
     from .rkllm import RkllmFacts
+    from .rknn import RknnFacts
     from .store import Installed, Store
     from .transfer import Downloaded
 
@@ -79,6 +79,7 @@ def fetch(
     elsewhere: Sequence[Artifact] = (),
     asked: Route | None = None,
     costs: Costs | None = None,
+    more_bytes: int = 0,
 ) -> Fetched:
     """Have an artifact's file in the store, verified; what is there already costs no request.
 
@@ -88,6 +89,7 @@ def fetch(
     of the same SHA-256, which has to be known: they go on where the artifact's own place fails.
     ``asked`` is a place that said just now where the file is, and is not asked again.
     ``costs`` is asked before much comes over a metered link; what `mirrors` give is free.
+    ``more_bytes`` belong to it and come next: there has to be room and consent for them, too.
 
     Raises:
         IntegrityError: the file was replaced upstream (known before any byte), or its content is
@@ -112,6 +114,7 @@ def fetch(
         elsewhere=elsewhere,
         asked=asked,
         costs=costs,
+        more_bytes=more_bytes,
     )
     try:
         return task.run()
@@ -164,6 +167,7 @@ class _Task:
         elsewhere: Sequence[Artifact],
         asked: Route | None,
         costs: Costs | None,
+        more_bytes: int,
     ) -> None:
         self._artifact = artifact
         self._store = store
@@ -175,9 +179,11 @@ class _Task:
         self._elsewhere = elsewhere
         self._asked = {asked.key: asked} if asked is not None else {}
         self._costs = costs
+        self._more_bytes = more_bytes
         self._health = Health(store.root / "endpoints.json")
         self._sha256 = artifact.sha256
         self._facts: RkllmFacts | None = None
+        self._encoder: RknnFacts | None = None
 
     def run(self) -> Fetched:
         """Bring it from the first place that gives it out; raises as `fetch`."""
@@ -197,7 +203,9 @@ class _Task:
                 return Fetched(installed=here, action="present")
             downloaded = self._download(near, far, store.partial(key))
             self._progress.phase("install")
-            record = _record(self._artifact, downloaded, self._facts, self._record_extra)
+            record = _record(
+                self._artifact, downloaded, self._facts, self._encoder, self._record_extra
+            )
             item = store.add(downloaded.path, record)
         return Fetched(
             installed=item,
@@ -218,6 +226,8 @@ class _Task:
 
     def _stores(self, addresses: Sequence[str], sha256: str) -> list[Route]:
         """Return the stores of other machines."""
+        from .mirror import MirrorFile
+
         return [
             Route(
                 MirrorFile(
@@ -237,8 +247,10 @@ class _Task:
         Raises:
             MeteredError: there is no consent. What a neighbour gave is kept.
         """
-        costs, failures = self._costs, []
-        if costs is None or costs.matter(self._missing(far, partial)) is None:
+        costs, failures, more = self._costs, [], self._more_bytes
+        if more:
+            self._require_room_for_all(partial)
+        if costs is None or costs.matter(_sum(self._missing(far, partial), more)) is None:
             routes = self._health.ordered([*near, *far])
             return self._bring(routes, partial, self._progress, self._limits)
         if near:
@@ -248,10 +260,25 @@ class _Task:
                 failures.append(error)
         missing = self._missing(far, partial)
         progress = self._progress
-        if (who := costs.matter(missing)) is not None:
-            costs.require(self._artifact.name, missing, who, failures=failures)
+        if (who := costs.matter(_sum(missing, more))) is not None:
+            name = self._artifact.name
+            costs.require(name, missing, who, more_bytes=more, failures=failures)
             progress = Once(progress, name=self._artifact.name, size_bytes=missing, who=who)
         return self._bring(far, partial, progress, sparing(self._limits))
+
+    def _require_room_for_all(self, partial: Path) -> None:
+        """Check that there is room for what comes next, too, before the first byte.
+
+        Raises:
+            DiskSpaceError: there is not.
+        """
+        with disk_errors(partial.parent):
+            try:
+                here = partial.stat().st_blocks * 512
+            except FileNotFoundError:
+                here = 0
+        own = max(0, (self._artifact.size_bytes or 0) - here)
+        require_space(partial.parent, own + self._more_bytes)
 
     def _missing(self, far: Sequence[Route], partial: Path) -> int | None:
         """Return how many bytes are still to come; None if nobody tells."""
@@ -271,6 +298,8 @@ class _Task:
     def _bring(
         self, routes: Sequence[Route], partial: Path, progress: Progress, limits: Limits | None
     ) -> Downloaded:
+        from .transfer import download  # a board is asked for what is here more often
+
         return download(
             self._http,
             routes,
@@ -285,7 +314,15 @@ class _Task:
 
     def _look(self, path: Path) -> str | None:
         self._facts, complaint = _look(path, self._artifact, self._check)
+        if complaint is None and self._facts is not None and self._facts.format == "rknn":
+            self._encoder = rknn.read_file(path)
+            if self._encoder is not None:
+                complaint = rknn.complaint(self._encoder, self._artifact.platform)
         return complaint
+
+
+def _sum(missing: int | None, more: int) -> int | None:
+    return None if missing is None else missing + more
 
 
 def _look(
@@ -304,6 +341,7 @@ def _record(
     artifact: Artifact,
     downloaded: Downloaded,
     facts: RkllmFacts | None,
+    encoder: RknnFacts | None,
     extra: Mapping[str, Any],
 ) -> Record:
     now = dt.datetime.now(tz=dt.timezone.utc)
@@ -317,7 +355,7 @@ def _record(
         requested=artifact.revision,
         endpoint=downloaded.place,
         model=extra.get("model"),
-        attributes=known_attributes(artifact, facts),
+        attributes=known_attributes(artifact, facts, encoder),
         verdict=extra.get("verdict"),
         validator=downloaded.validator,
         fetched_at=now.isoformat(timespec="seconds"),

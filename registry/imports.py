@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from . import rknn
 from .check import FORMATS, another_format, no_model
 from .durable import disk_errors, hash_file
 from .errors import IntegrityError, UsageError
@@ -111,12 +112,16 @@ def require_model(path: Path) -> RkllmFacts:
     """Read what a file says about itself; its content must be what its name promises.
 
     Raises:
-        IntegrityError: it is neither a whole ``.rkllm`` nor an ``.rknn`` file.
+        IntegrityError: it is neither a whole ``.rkllm`` nor a whole ``.rknn`` file.
         UsageError: it cannot be read.
     """
     facts = read_file(path)
     wanted = FORMATS.get(path.suffix.lower(), facts.format)
     if facts.format == wanted == "rknn":
+        encoder = rknn.read_file(path)
+        cut_off = None if encoder is None else rknn.complaint(encoder, None)
+        if cut_off is not None:
+            raise IntegrityError(f"{path}: {cut_off}", hint="copy or download it again")
         return facts
     complaint = another_format(facts, wanted) or no_model(facts)
     if complaint is not None:

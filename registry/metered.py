@@ -68,6 +68,8 @@ class Costs:
         require_choice(metered)
         self._metered = metered
         self._agree = agree
+        self._agreed_bytes = 0
+        """What was agreed to already, of something that is still to come."""
 
     def matter(self, size_bytes: int | None) -> str | None:
         """Return who says that so many bytes would cost; None if they do not."""
@@ -76,16 +78,30 @@ class Costs:
         return "you say so (`metered` is set)" if self._metered == "yes" else _network_manager()
 
     def require(
-        self, name: str, size_bytes: int | None, who: str, *, failures: Sequence[RkfetchError] = ()
+        self,
+        name: str,
+        size_bytes: int | None,
+        who: str,
+        *,
+        more_bytes: int = 0,
+        failures: Sequence[RkfetchError] = (),
     ) -> None:
         """Have the user's consent to so many bytes.
+
+        ``more_bytes`` are what belongs to it and comes next: they are asked about now, and not
+        once more.
 
         Raises:
             MeteredError: there is none.
         """
-        if self._agree is not None and self._agree(size_bytes, who):
+        if size_bytes is not None and size_bytes + more_bytes <= self._agreed_bytes:
+            self._agreed_bytes -= size_bytes
             return
-        raise _refused(name, size_bytes, who, [error.message for error in failures])
+        total = None if size_bytes is None else size_bytes + more_bytes
+        if self._agree is not None and self._agree(total, who):
+            self._agreed_bytes = more_bytes
+            return
+        raise _refused(name, total, who, [error.message for error in failures])
 
 
 def _refused(name: str, size_bytes: int | None, who: str, cause: Sequence[str]) -> MeteredError:

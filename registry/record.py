@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import errno
 import json
+import re
 import unicodedata
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
@@ -19,12 +20,15 @@ if TYPE_CHECKING:
 
     from .model import Artifact
     from .rkllm import RkllmFacts
+    from .rknn import RknnFacts
 
 RECORD_NAME = "record.json"
 UNKNOWN_SOURCE = "unknown"
 """Of a file that has lost its record."""
 _SCHEMA_VERSION = 1
+_SHA256 = re.compile(r"[0-9a-f]{64}")
 _LARGEST = (1 << 63) - 1
+_MOST_COMPANIONS = 16
 _LONGEST_NAMES = (200, 140, 70)
 """Bytes. What encrypts names, such as eCryptfs, stops at 143 where others stop at 255."""
 _LONGEST_SUFFIX = 16
@@ -35,7 +39,7 @@ _RESERVED = {"con", "prn", "aux", "nul", RECORD_NAME.partition(".")[0]}
 _RESERVED |= {f"{port}{number}" for port in ("com", "lpt") for number in range(10)}
 
 _TEXTS = ("sha256", "source", "repo", "path", "fetched_at", "rkfetch")
-_OPTIONAL_TEXTS = ("revision", "requested", "endpoint", "model", "verdict", "validator")
+_OPTIONAL_TEXTS = ("revision", "requested", "endpoint", "model", "licence", "verdict", "validator")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,6 +121,8 @@ class Record:
     """The revision that was asked for; None was the default branch."""
     endpoint: str | None = None
     model: str | None = None
+    licence: str | None = None
+    """Of the base model, as the Hub names it; None where nobody has looked."""
     attributes: Mapping[str, Mapping[str, str | None]] = field(default_factory=dict)
     """``{"toolkit": {"value": "1.2.3", "origin": "header"}}``."""
     verdict: str | None = None
@@ -134,6 +140,8 @@ class Record:
     made: Mapping[str, Any] | None = None
     """How it was made, of a file that was converted here: base model, toolkit, parameters,
     environment, times."""
+    companions: tuple[str, ...] = ()
+    """SHA-256 of the files that it needs beside it: the vision encoder of the same SoC."""
 
     @classmethod
     def read(cls, path: Path) -> Record | None:
@@ -175,6 +183,7 @@ class Record:
             damaged=values.get("damaged") is True,
             verified=Verified.from_json(values.get("verified")),
             made=made if isinstance(made := values.get("made"), dict) else None,
+            companions=_companions(values.get("companions"), own=texts["sha256"]),
         )
 
     def as_json(self) -> dict[str, Any]:
@@ -187,6 +196,7 @@ class Record:
             "damaged": self.damaged,
             "verified": self.verified.as_json() if self.verified else None,
             **({"made": dict(self.made)} if self.made is not None else {}),
+            **({"companions": list(self.companions)} if self.companions else {}),
         }
 
     def write(self, directory: Path) -> None:
@@ -215,6 +225,13 @@ def _attributes(values: Any) -> dict[str, dict[str, str | None]]:
     }
 
 
+def _companions(values: Any, *, own: str) -> tuple[str, ...]:
+    if not isinstance(values, list):
+        return ()
+    digests = (v for v in values if isinstance(v, str) and _SHA256.fullmatch(v) and v != own)
+    return tuple(dict.fromkeys(digests))[:_MOST_COMPANIONS]
+
+
 def attributes_of(facts: RkllmFacts) -> dict[str, dict[str, str | None]]:
     """Return what a file's header says, as a record's ``attributes``."""
     values = {
@@ -233,15 +250,20 @@ def attributes_of(facts: RkllmFacts) -> dict[str, dict[str, str | None]]:
 
 
 def known_attributes(
-    artifact: Artifact, facts: RkllmFacts | None
+    artifact: Artifact, facts: RkllmFacts | None, encoder: RknnFacts | None = None
 ) -> dict[str, dict[str, str | None]]:
-    """Return what a record keeps of a build: what its header says, else what is said about it."""
+    """Return what a record keeps of a build: what its header says, else what is said about it.
+
+    ``encoder`` is what an ``.rknn`` file says about itself.
+    """
     said: dict[str, dict[str, str | None]] = {
         name: {"value": attribute.value, "origin": attribute.origin.value}
         for name, attribute in artifact.attributes.items()
         if attribute.value is not None and attribute.origin is not None
     }
     header = attributes_of(facts) if facts is not None and facts.format == "rkllm" else {}
+    if encoder is not None and encoder.platform is not None:
+        header["platform"] = {"value": encoder.platform.value, "origin": "header"}
     return {**said, **header}
 
 

@@ -10,12 +10,11 @@ The forms of the lines are those of runtimes 1.0.1 to 1.3.1, as public logs show
 
 from __future__ import annotations
 
-import io
 import re
 from dataclasses import dataclass, field
-from enum import Enum
 from typing import TYPE_CHECKING
 
+from .diagnosis.symptoms import SYMPTOMS, Blame, is_worth_reading
 from .errors import UsageError
 from .model import Evidence, Origin, Platform, Quant
 from .sightings import Outcome
@@ -26,24 +25,13 @@ if TYPE_CHECKING:
 
     from .versions import Version
 
+__all__ = ["MOST_BYTES", "Blame", "Complaint", "Load", "clean_lines", "read_log"]
+
 MOST_BYTES = 16 << 20
 """A log that is longer is read up to here."""
 MOST_LOADS = 1000
 _LONGEST_LINE = 4096
 _LARGEST = (1 << 31) - 1
-
-
-class Blame(str, Enum):
-    """What a complaint of the runtime speaks against."""
-
-    FILE = "file"
-    """The file does not suit this runtime and chip."""
-    BOARD = "board"
-    """Memory or driver of the board."""
-    CALL = "call"
-    """How the calling program used the runtime."""
-    NONE = "none"
-    """Nothing by itself: that it failed, or a warning."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,88 +104,6 @@ class Load:
         )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Meaning:
-    """What a line of the runtime means."""
-
-    shape: re.Pattern[str]
-    text: str
-    blame: Blame
-    fatal: bool = False
-
-
-def _means(shape: str, text: str, blame: Blame, *, fatal: bool = False) -> _Meaning:
-    return _Meaning(shape=re.compile(shape, re.IGNORECASE), text=text, blame=blame, fatal=fatal)
-
-
-_MEANINGS = (
-    # Sources: the issues that docs/compatibility.md names, and the texts in library 1.2.1b1.
-    _means(
-        r"invalid rknn llm model magic",
-        "the file is of a toolkit that this runtime no longer takes, or no model",
-        Blame.FILE,
-    ),
-    _means(
-        r"invalid magic characters",
-        "the file is damaged, foreign, or of another format",
-        Blame.FILE,
-    ),
-    _means(r"invalid rkllm model", "the file is no .rkllm model", Blame.FILE),
-    _means(
-        r"rkllm-runtime version is lower than the rkllm-toolkit version",
-        "the file is newer than the runtime",
-        Blame.FILE,
-    ),
-    _means(r"target_platform does not match", "the file was built for another SoC", Blame.FILE),
-    _means(
-        r"the model architecture .{0,80}is not supported",
-        "the runtime does not know the model's architecture",
-        Blame.FILE,
-    ),
-    _means(
-        r"unsupported rope type", "the runtime is too old for the model's architecture", Blame.FILE
-    ),
-    _means(
-        r"failed to read (?:header|key-value pairs|tensor data)",
-        "the file is cut off or damaged",
-        Blame.FILE,
-    ),
-    _means(r"GGML_ASSERT\(", "the runtime crashed on the file", Blame.FILE, fatal=True),
-    _means(
-        r"max_context\[\d+\] must be less than",
-        "the program asked for a longer context than the file has",
-        Blame.CALL,
-    ),
-    _means(
-        r"The n_batch must be between",
-        "the program was built for another version of the runtime",
-        Blame.CALL,
-    ),
-    _means(
-        r"failed to malloc npu memory",
-        "the NPU had no room: too little memory, or a driver before 0.9.7",
-        Blame.BOARD,
-    ),
-    _means(r"Out of memory: Killed process", "the board ran out of memory", Blame.BOARD),
-    _means(
-        r"matmul(?:\(\w{1,8}\))? run failed",
-        "the NPU failed to compute, as drivers before 0.9.7 do",
-        Blame.BOARD,
-    ),
-    _means(
-        r"Query platform error|Platform error: must be either|Your platform is unknown",
-        "the runtime does not know this board's chip",
-        Blame.BOARD,
-    ),
-    _means(r"model version is too old", "the file is older than the runtime wants", Blame.NONE),
-    _means(
-        r"rkllm[ _]init fail|rknn_init fail|load model file error|error: failed to load model",
-        "the load failed",
-        Blame.NONE,
-        fatal=True,
-    ),
-)
-
 _ESCAPES = re.compile(
     r"\x1b(?:\[[0-?]{0,64}[ -/]{0,8}[@-~]|\][^\x07\x1b]{0,512}(?:\x07|\x1b\\)?|[@-Z\\^_])"
 )
@@ -205,17 +111,30 @@ _UNPRINTABLE = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
 _FULL_WIDTH = {**{code: code - 0xFEE0 for code in range(0xFF01, 0xFF5F)}, 0x3000: 0x20}
 
 
-def clean_lines(data: bytes) -> Iterator[str]:
-    """Give the lines of a log as text, without colours, control characters and full-width forms.
+def clean_lines(data: bytes) -> Iterator[tuple[int, str]]:
+    """Give a log's lines, without colours, control characters and full-width forms.
 
-    What a line has beyond 4096 characters is left out.
+    A line has the number that an editor shows, from 1; a progress bar that overwrites itself
+    is several lines of one number. Where a line is no UTF-8, it is read as GB18030. What it has
+    beyond 4096 characters is left out.
     """
     data = data[:MOST_BYTES]
-    wide = data.startswith((b"\xff\xfe", b"\xfe\xff"))
-    text = data.decode("utf-16" if wide else "utf-8", "replace")
-    for line in io.StringIO(text, newline=None):
-        plain = _ESCAPES.sub("", line[:_LONGEST_LINE])
-        yield _UNPRINTABLE.sub("", plain).translate(_FULL_WIDTH)
+    if data.startswith((b"\xff\xfe", b"\xfe\xff")):
+        data = data.decode("utf-16", "replace").encode("utf-8", "replace")
+    end = b"\n" if b"\n" in data else b"\r"
+    for number, whole in enumerate(data.split(end), start=1):
+        for part in whole.split(b"\r"):
+            text = _as_text(part)[:_LONGEST_LINE]
+            if not (text.isascii() and text.isprintable()):
+                text = _UNPRINTABLE.sub("", _ESCAPES.sub("", text)).translate(_FULL_WIDTH)
+            yield number, text
+
+
+def _as_text(line: bytes) -> str:
+    try:
+        return line.decode("utf-8")
+    except UnicodeDecodeError:
+        return line.decode("gb18030", "replace")
 
 
 @dataclass(slots=True)
@@ -229,6 +148,7 @@ class _Draft:
     complaints: list[Complaint] = field(default_factory=list)
 
 
+_COMPLAINTS = tuple(known for known in SYMPTOMS if known.blame is not None)
 _FIELDS = (
     ("runtime", re.compile(r"rkllm-runtime version: ?([\w.]{1,20})")),
     ("driver", re.compile(r"rknpu driver version: ?([\w.]{1,20})")),
@@ -243,11 +163,6 @@ _OF_THE_FILE = {"context", "npu_cores", "file_platform", "quant"}
 _MAY_BE_LAST = {"platform", "file_platform", "quant"}
 """Fields that may end a line; where another one does, the line is torn."""
 _PATH = re.compile(r"loading rkllm model from (.{1,1024}?\.rkllm)(?![\w.])")
-_WORTH_READING = re.compile(
-    r"rkllm|rknpu|rknn|platform|max_context|npu|model_dtype|matmul|magic|GGML|load model|"
-    r"failed to|rope type|n_batch|out of memory|architecture|version is too",
-    re.IGNORECASE,
-)
 _SUCCESS = re.compile(r"rkllm init success|RKLLM initialized successfully|rkllm_init returned:? 0")
 
 
@@ -255,9 +170,9 @@ def read_log(data: bytes) -> tuple[Load, ...]:
     """Find the loads in a log, in order and a thousand at most; a converter's log has none."""
     drafts: list[_Draft] = []
     before = ""
-    for number, line in enumerate(clean_lines(data), start=1):
+    for number, line in clean_lines(data):
         # A line that was caught twice is one.
-        if _WORTH_READING.search(line) and line != before:
+        if is_worth_reading(line) and line != before:
             _read_line(drafts, number, line)
             if len(drafts) > MOST_LOADS:
                 break
@@ -286,10 +201,12 @@ def _read_line(drafts: list[_Draft], number: int, line: str) -> None:
         return
     draft = drafts[-1]
     draft.succeeded = draft.succeeded or _SUCCESS.search(line) is not None
-    for meaning in _MEANINGS:
-        if meaning.shape.search(line) and all(meaning.text != c.text for c in draft.complaints):
+    for known in _COMPLAINTS:
+        if known.shape.search(line) and all(known.text != c.text for c in draft.complaints):
             draft.complaints.append(
-                Complaint(text=meaning.text, blame=meaning.blame, line=number, fatal=meaning.fatal)
+                Complaint(
+                    text=known.text, blame=known.blame or Blame.NONE, line=number, fatal=known.fatal
+                )
             )
 
 

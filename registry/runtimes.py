@@ -24,8 +24,9 @@ if TYPE_CHECKING:
     from .sysroot import Sysroot
 
 _NAME = "librkllmrt.so"
-_PATTERN = "librkllmrt*.so*"
-_MARKER = b"RKLLM SDK (version:"
+LIBRARIES = "librkllmrt*.so*"
+"""What its copies are called."""
+MARKER = b"RKLLM SDK (version:"
 _MARKER_LINE = re.compile(
     rb"RKLLM SDK \(version: *([0-9A-Za-z.+_-]{1,32}) *(?:\|([^)\0\n]{0,300}))?\)"
 )
@@ -33,7 +34,7 @@ _LINE_BYTES = 512
 """More than the longest marker line; what consecutive chunks have in common."""
 _CHUNK_BYTES = 1 << 20
 _MOST_FALSE_MARKERS = 64
-_LARGEST_BYTES = 64 << 20
+LARGEST_BYTES = 64 << 20
 """Rockchip's libraries have 7 to 8 MB."""
 _MOST_COPIES = 64
 
@@ -137,7 +138,7 @@ def find_marker(chunks: Iterable[bytes]) -> Marker | None:
     false_markers = 0
     for chunk in chunks:
         window = tail + chunk
-        at = window.find(_MARKER)
+        at = window.find(MARKER)
         while at >= 0:
             match = _MARKER_LINE.match(window, at, at + _LINE_BYTES)
             version = as_version(match[1].decode("ascii")) if match else None
@@ -147,7 +148,7 @@ def find_marker(chunks: Iterable[bytes]) -> Marker | None:
             false_markers += at + _LINE_BYTES <= len(window)
             if false_markers > _MOST_FALSE_MARKERS:
                 return None
-            at = window.find(_MARKER, at + 1)
+            at = window.find(MARKER, at + 1)
         tail = window[-_LINE_BYTES:]
     return None
 
@@ -178,6 +179,11 @@ def version_by_digest(git_blob: str, sha256: str) -> tuple[Version | None, str]:
     return None, "no version line, and the digest of no known release"
 
 
+def git_blob_of(version: Version) -> str | None:
+    """Return the Git blob SHA-1 of a release's Linux/aarch64 library; None if it is not known."""
+    return next((blob for blob, text in _GIT_BLOBS.items() if Version(text) == version), None)
+
+
 def read_runtime(tree: Sysroot, path: str) -> RuntimeFound:
     """Read what one library says about itself; a file that cannot be read says why."""
     found = RuntimeFound(path=path)
@@ -187,7 +193,7 @@ def read_runtime(tree: Sysroot, path: str) -> RuntimeFound:
             found = replace(found, size_bytes=size)
             head = stream.read(64) or b""
             found = replace(found, machine=elf_machine(head))
-            if size > _LARGEST_BYTES:
+            if size > LARGEST_BYTES:
                 problem = f"{size} bytes are too many for {_NAME}: not read"
                 return replace(found, problem=problem, usable=found.machine is not None)
             if head.startswith(b"version https://git-lfs.github.com/spec/"):
@@ -226,7 +232,7 @@ def _read_version(found: RuntimeFound, stream: BinaryIO, size: int) -> RuntimeFo
 def _chunks(stream: BinaryIO) -> Iterator[bytes]:
     """Read from the start, never more than the cap, even if the file grows meanwhile."""
     stream.seek(0)
-    left = _LARGEST_BYTES
+    left = LARGEST_BYTES
     while left > 0 and (chunk := stream.read(min(_CHUNK_BYTES, left))):
         left -= len(chunk)
         yield chunk
@@ -243,7 +249,7 @@ SYSTEM_FOLDERS = (
     "/usr/lib64",
     "/usr/lib/arm-linux-gnueabihf",
 )
-_NAMED_BY = ("RKLLM_LIB", "RKLLM_LIB_PATH", "ORKLLM_LIB_PATH")
+NAMED_BY = ("RKLLM_LIB", "RKLLM_LIB_PATH", "ORKLLM_LIB_PATH")
 
 
 def places(tree: Sysroot, environ: Mapping[str, str]) -> list[Place]:
@@ -261,7 +267,7 @@ def places(tree: Sysroot, environ: Mapping[str, str]) -> list[Place]:
 
 
 def _places_from_environment(tree: Sysroot, environ: Mapping[str, str]) -> Iterator[Place]:
-    named = [(environ.get(variable, ""), f"{variable} names it") for variable in _NAMED_BY]
+    named = [(environ.get(variable, ""), f"{variable} names it") for variable in NAMED_BY]
     folders = re.split("[:;]", environ.get("LD_LIBRARY_PATH", ""))
     named += [(folder, "LD_LIBRARY_PATH lists its folder") for folder in folders]
     for path, why in named:
@@ -283,23 +289,51 @@ def _loader_folders(tree: Sysroot, conf: str = "/etc/ld.so.conf", depth: int = 0
             yield line
 
 
-def _private_places(tree: Sysroot, environ: Mapping[str, str]) -> Iterator[Place]:
+_PACKAGES = "lib/python3*/*-packages/rkllama"
+_CHECKOUTS = (
+    "RKLLAMA/{inner}",
+    "rkllama/src/rkllama/{inner}",
+    f".local/share/pipx/venvs/rkllama/{_PACKAGES}/{{inner}}",
+)
+_ORKLLM_IN_HOME = ".config/orkllm/runtimes"
+_DEMOS = ("/data", "/data/lib", "/data/*/lib", "/data/demo*")
+
+
+def homes_of(tree: Sysroot, environ: Mapping[str, str]) -> list[str]:
+    """Return the homes in which somebody may have installed something, the user's own first."""
     homes = [h for h in (environ.get("HOME"), "/root") if h]
-    homes += [f"/home/{name}" for name in tree.names("/home")]
-    packages = "lib/python3*/*-packages/rkllama/lib"
+    return list(dict.fromkeys([*homes, *(f"/home/{name}" for name in tree.names("/home"))]))
+
+
+def private_folders() -> tuple[list[str], list[str]]:
+    """Return patterns of the folders where programs keep their own copies.
+
+    The first are of the whole machine, the second below the home of each user.
+    """
+    whole = [f"{prefix}/{_PACKAGES}/lib" for prefix in ("/usr", "/usr/local")]
+    below = [f".local/{_PACKAGES}/lib", *(c.format(inner="lib") for c in _CHECKOUTS)]
+    return [*whole, *_DEMOS], [*below, _ORKLLM_IN_HOME]
+
+
+def rkllama_folders(tree: Sysroot, environ: Mapping[str, str], inner: str) -> Iterator[str]:
+    """Yield the folders of this name in what is installed of rkllama, packages before checkouts."""
+    homes = homes_of(tree, environ)
     prefixes = ["/usr", "/usr/local", *(f"{home}/.local" for home in homes)]
     prefixes += [environ["VIRTUAL_ENV"]] if environ.get("VIRTUAL_ENV") else []
-    patterns = [f"{prefix}/{packages}" for prefix in prefixes]
-    for home in homes:
-        patterns += [f"{home}/RKLLAMA/lib", f"{home}/rkllama/src/rkllama/lib"]
-        patterns += [f"{home}/.local/share/pipx/venvs/rkllama/{packages}"]
+    patterns = [f"{prefix}/{_PACKAGES}/{inner}" for prefix in prefixes]
+    patterns += [f"{home}/{below.format(inner=inner)}" for home in homes for below in _CHECKOUTS]
     for pattern in dict.fromkeys(patterns):
+        yield from tree.glob(pattern)
+
+
+def _private_places(tree: Sysroot, environ: Mapping[str, str]) -> Iterator[Place]:
+    for folder in rkllama_folders(tree, environ, "lib"):
+        yield Place(folder, "rkllama brings it", False)
+    for home in homes_of(tree, environ):
+        yield Place(f"{home}/{_ORKLLM_IN_HOME}", "oRKLLM keeps it, newest first", False)
+    for pattern in _DEMOS:
         for folder in tree.glob(pattern):
-            yield Place(folder, "rkllama brings it", False)
-    for home in dict.fromkeys(homes):
-        yield Place(f"{home}/.config/orkllm/runtimes", "oRKLLM keeps it, newest first", False)
-    for folder in ("/data", "/data/lib", *tree.glob("/data/*/lib"), *tree.glob("/data/demo*")):
-        yield Place(folder, "beside a demo in /data", False)
+            yield Place(folder, "beside a demo in /data", False)
 
 
 def find_runtimes(
@@ -346,7 +380,7 @@ def _copies_at(tree: Sysroot, place: Place, seen: set[str]) -> Iterator[tuple[st
         yield path, True
         return
     seen.add(resolved)
-    for name in (n for n in names if fnmatchcase(n, _PATTERN)):
+    for name in (n for n in names if fnmatchcase(n, LIBRARIES)):
         yield f"{path.rstrip('/')}/{name}", name == _NAME or not place.shared
 
 

@@ -365,6 +365,7 @@ KNOWN: Mapping[str, Known] = {
     "limit_rate": Known(variables=("RKFETCH_LIMIT_RATE",), example="2M", check=_rate),
     "connections": Known(variables=("RKFETCH_CONNECTIONS",), example=4, check=_connections),
     "background": Known(variables=("RKFETCH_BACKGROUND",), example=True),
+    "text_only": Known(variables=("RKFETCH_TEXT_ONLY",), example=True),
     "metered": Known(variables=("RKFETCH_METERED",), example="yes", check=_metered),
     "convert": Known(
         variables=("RKFETCH_CONVERT",), example="never", check=_one_of("never", "auto", "always")

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .errors import AuthenticationError, NetworkError, UsageError
+from .link import end, last_lines
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -35,7 +36,6 @@ _SHORT = re.compile(_USER + _HOST, re.ASCII)
 _CONNECT_S = 20
 _ALIVE_S = 15
 _ALIVE_TIMES = 4
-_LAST_LINES = 5
 _LONGEST_TEXT = 1 << 20
 _PATIENCE_S = 20.0
 
@@ -100,6 +100,8 @@ class Ssh:
         AuthenticationError: it does not let the user in, or its key is not the known one.
         NetworkError: it does not answer.
     """
+
+    by_pieces = False
 
     def __init__(self, host: RemoteHost) -> None:
         self.host = host
@@ -189,6 +191,14 @@ class Ssh:
             raise self.failure(err)
         return Said(status=process.returncode, out=out, err=err)
 
+    def broken(self, status: int, text: str) -> RkfetchError | None:
+        """Tell whether a script ended because the link broke; None if it did not."""
+        return self.failure(text) if status == SSH_FAILED else None
+
+    def put(self, piece: bytes, path: str) -> None:
+        """Nothing is sent by pieces: a script's stdin takes bytes as they are."""
+        raise NotImplementedError
+
     def failure(self, text: str) -> RkfetchError:
         """Return what ssh's own words mean."""
         lower, name = text.lower(), self.host.name
@@ -231,27 +241,6 @@ class Ssh:
         said = [part for name, value in settings.items() for part in ("-o", f"{name}={value}")]
         ending = [] if command is None else [command]
         return [self._program, *options, *said, *port, "--", self.host.name, *ending]
-
-
-def end(process: subprocess.Popen[bytes]) -> None:
-    """Close what the other side reads, which ends it there; then end this side, too."""
-    if process.stdin is not None:
-        with suppress(OSError):
-            process.stdin.close()
-    with suppress(subprocess.TimeoutExpired):
-        process.wait(_PATIENCE_S if process.stdin is not None else 0)
-    if process.poll() is None:
-        process.kill()
-        process.wait()
-    for stream in (process.stdout, process.stderr):
-        if stream is not None:
-            stream.close()
-
-
-def last_lines(text: str) -> list[str]:
-    """Return the last lines of what was said, for an error's cause."""
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
-    return lines[-_LAST_LINES:]
 
 
 def _has_terminal() -> bool:

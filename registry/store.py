@@ -13,11 +13,12 @@ import errno
 import os
 import re
 import stat
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from . import settings
+from .beside import paths_in
 from .disk_failures import failure_of_disk, is_failing, is_of_disk
 from .durable import (
     disk_errors,
@@ -202,6 +203,51 @@ class Store:
         require_own(directory)
         return directory
 
+    # --- what belongs together ------------------------------------------------------------------
+
+    def companions(self, item: Installed) -> list[Installed]:
+        """Return what is here of the files that belong to one, damaged ones included.
+
+        For a vision model that is its encoder; nothing for any other.
+
+        Raises:
+            RkfetchError: the disk failed, or is gone.
+        """
+        found = (self.load(sha256) for sha256 in item.record.companions)
+        return [companion for companion in found if companion is not None]
+
+    def join(self, item: Installed, companion: Installed) -> Installed:
+        """Note in a file's record that another one belongs to it; return it with the new record.
+
+        What is noted already is not written again, so that a store may be read only.
+
+        Raises:
+            IntegrityError: one of them cannot be an entry of a store, or it is the same file.
+            DiskSpaceError, UsageError, RkfetchError: the record cannot be written.
+        """
+        sha256, other = item.record.sha256, _checked(companion.record.sha256)
+        if other == sha256:
+            raise IntegrityError(f"{item.path} cannot belong to itself")
+        if other in item.record.companions:
+            return item
+        directory = self._entry(sha256)
+        with self.writing(sha256), disk_errors(directory):
+            current = self._record(sha256) or item.record
+            joined = dict.fromkeys((*current.companions, other))
+            record = replace(current, companions=tuple(joined))
+            record.write(directory)
+        return replace(item, record=record)
+
+    def note_licence(self, item: Installed, licence: str) -> Installed:
+        """Note the name of the base model's licence, where the store may be written."""
+        if item.record.licence == licence:
+            return item
+        self._note(
+            item.record.sha256,
+            lambda record: replace(record or item.record, licence=licence),
+        )
+        return self.load(item.record.sha256) or item
+
     # --- coming and going -----------------------------------------------------------------------
 
     def partial(self, key: str) -> Path:
@@ -263,6 +309,8 @@ class Store:
         with disk_errors(directory):
             # Every byte was read on its way here.
             record = record.looked_at(damaged=False, verified=Verified.now(partial.stat()))
+            if not record.companions and (earlier := self._record(record.sha256)) is not None:
+                record = replace(record, companions=earlier.companions)
             record.write(directory)
             if partial.stat().st_nlink == 1:  # else it is a user's file, too
                 share(partial)
@@ -325,7 +373,8 @@ class Store:
         """
         directory = self._entry(item.record.sha256)
         with self.writing(item.record.sha256, waiting=waiting), disk_errors(self.models):
-            remove_paths([directory, directory / item.path.name, *(directory / n for n in NOTES)])
+            notes = (directory / name for name in NOTES)
+            remove_paths([directory, *paths_in(directory), directory / item.path.name, *notes])
 
     def place(self, item: Installed, target: Path, *, force: bool = False) -> Path:
         """Have a file in a folder of the user's too, or under a name; as `place.place`."""

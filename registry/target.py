@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from .distribution import detect_distribution
 from .errors import IncompatibleError, UsageError
 from .facts import (
     chip_from_compatible,
@@ -22,14 +23,17 @@ from .facts import (
     memory_from_meminfo,
 )
 from .model import Platform, Target
+from .npu_nodes import npu_nodes
 from .runtimes import SYSTEM_FOLDERS, disagreement, elf_machine, find_runtimes
 from .sysroot import Sysroot
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from .distribution import Distribution
     from .facts import Chip
     from .model import Quant
+    from .npu_nodes import NpuNode
     from .runtimes import RuntimeFound
     from .versions import Version
 
@@ -78,6 +82,9 @@ class Board:
     has_rocket: bool = False
     """Mainline's driver for the same NPU is there, which cannot serve RKLLM."""
     in_container: bool = False
+    distribution: Distribution | None = None
+    npu_nodes: tuple[NpuNode, ...] | None = None
+    """None where it is not this machine that is looked at."""
 
     def fact(self, name: str) -> Fact | None:
         """The fact of that name."""
@@ -120,6 +127,20 @@ _DRIVER_FILES = (
 _PROGRAMS = ("/usr/bin/env", "/bin/sh", "/usr/bin/python3", "/system/bin/sh")
 _ROCKET = ("/sys/module/rocket", "/sys/bus/platform/drivers/rocket")
 _CONTAINER_MARKS = ("/.dockerenv", "/run/.containerenv")
+_NPU_EVENTS = "/sys/bus/platform/devices/*.npu/uevent"
+_NPU_LOAD = "/sys/kernel/debug/rknpu/load"
+READ = (
+    *(f"{base}/{name}" for base in _DEVICE_TREES for name in ("compatible", "model")),
+    _NPU_EVENTS,
+    _NPU_LOAD,
+    *_DRIVER_FILES,
+    "/proc/meminfo",
+)
+"""Patterns of the small files that detection reads."""
+HEADS = _PROGRAMS
+"""Programs of which it reads how they begin."""
+MARKS = (*_ROCKET, *_CONTAINER_MARKS, "/system/build.prop")
+"""What only has to be there."""
 
 
 def detect(sysroot: Path = Path("/"), environ: Mapping[str, str] = os.environ) -> Board:
@@ -140,6 +161,7 @@ def detect(sysroot: Path = Path("/"), environ: Mapping[str, str] = os.environ) -
     chosen = next((found for found in runtimes if found.counts), None)
     total, available, limit, memory_facts = _detect_memory(tree)
     open_files, open_facts = _detect_open_files(tree)
+    system = detect_distribution(tree)
     return Board(
         on_board=chip is not None,
         platform=chip.platform if chip else None,
@@ -156,8 +178,11 @@ def detect(sysroot: Path = Path("/"), environ: Mapping[str, str] = os.environ) -
         open_files=open_files,
         has_rocket=any(tree.exists(path) for path in _ROCKET),
         in_container=any(tree.exists(path) for path in _CONTAINER_MARKS),
+        distribution=system,
+        npu_nodes=npu_nodes(tree) if tree.is_live else None,
         facts=(
             model_fact,
+            *([_system_fact(system)] if system else []),
             chip_fact,
             cores_fact,
             _runtime_fact(runtimes, chosen),
@@ -179,7 +204,7 @@ def _detect_chip(tree: Sysroot) -> tuple[Chip | None, Fact]:
         if text and (chip := chip_from_model(text)):
             return chip, _chip_fact(chip, f"{base}/model")
     # Docker hides /sys/firmware, and with it the device tree; the NPU's device stays visible.
-    for path in tree.glob("/sys/bus/platform/devices/*.npu/uevent"):
+    for path in tree.glob(_NPU_EVENTS):
         if chip := chip_from_npu(tree.read(path).text or ""):
             return chip, _chip_fact(chip, path)
     looked = ", ".join(f"{base}/compatible" for base in _DEVICE_TREES)
@@ -205,8 +230,13 @@ def _detect_model(tree: Sysroot) -> tuple[str | None, Fact]:
     return None, Fact(name="board", value=None, how=f"looked in {', '.join(paths)}")
 
 
+def _system_fact(system: Distribution) -> Fact:
+    kernel = f", {system.branch} kernel" if system.branch else ""
+    return Fact(name="system", value=f"{system.name or system.kind.value}{kernel}", how=system.how)
+
+
 def _detect_cores(tree: Sysroot, chip: Chip | None) -> tuple[int | None, Fact]:
-    path = "/sys/kernel/debug/rknpu/load"
+    path = _NPU_LOAD
     reading = tree.read(path)
     if counted := len(set(re.findall(r"Core(\d):", reading.text or ""))):
         return counted, Fact(name="npu_cores", value=str(counted), how=f"counted in {path}")

@@ -324,9 +324,9 @@ class Body(httpx.SyncByteStream):
         """To the server and back, as the kernel has measured it (tcpi_rtt of tcp_info)."""
         try:
             state = self._connection.socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 104)
-        except OSError:
+            (microseconds,) = struct.unpack_from("I", state, _RTT_AT)
+        except (OSError, struct.error):  # under qemu-user it is cut off behind four bytes
             return None
-        (microseconds,) = struct.unpack_from("I", state, _RTT_AT)
         return float(microseconds) / 1e6
 
     @property

@@ -52,3 +52,9 @@ def test_importing_costs_nothing_heavy(module: str) -> None:
     code = f"import sys, rkfetch.{module}; print(*sorted(set({HEAVY}) & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
     assert done.stdout.strip() == ""
+
+
+def test_what_is_here_needs_nothing_of_downloading() -> None:
+    code = "import sys, rkfetch.catalog.get; print('rkfetch.registry.transfer' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert done.stdout.strip() == "False"

@@ -15,12 +15,14 @@ ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text("utf-8")
 RKFETCH = Path(sys.executable).with_name("rkfetch")
 BLOCKS = re.findall(r"<!-- checked: (\w+) -->\n```console\n\$ (.*)\n((?:.*\n)*?)```", README)
+FILES = re.findall(r"<!-- file: ([\w.]+) -->\n```\w+\n((?:.*\n)*?)```", README)
 
 
-def transcript(command: list[str], env: dict[str, str]) -> str:
+def transcript(command: list[str], env: dict[str, str], folder: Path) -> str:
     """What a person sees: both streams in order, the machine's own folder as …."""
     done = subprocess.run(
         command,
+        cwd=folder,
         env={**os.environ, **env, "COLUMNS": "80"},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
@@ -39,17 +41,21 @@ def transcript(command: list[str], env: dict[str, str]) -> str:
 def test_what_the_shipped_catalog_says(command: str, shown: str, tmp_path: Path) -> None:
     words = shlex.split(command)
     env = {"RKFETCH_HOME": str(tmp_path), "RKFETCH_SYSROOT": str(tmp_path), "RKFETCH_OFFLINE": "1"}
-    assert transcript([str(RKFETCH), *words[1:]], env) == shown
+    assert transcript([str(RKFETCH), *words[1:]], env, ROOT) == shown
 
 
 def test_what_the_hub_of_the_tests_gives(tmp_path: Path) -> None:
-    """Run one after the other, as a reader would."""
+    """Run one after the other, as a reader would, where the files of the README are."""
+    folder = tmp_path / "here"
+    folder.mkdir()
+    for name, text in FILES:
+        (folder / name).write_text(text)
     for kind, command, shown in BLOCKS:
         if kind == "hub":
             hub = [sys.executable, str(ROOT / "tests" / "hub"), "--home", str(tmp_path / "home")]
             words = shlex.split(command)
             env = {"RKFETCH_SYSROOT": str(tmp_path)}
-            assert transcript([*hub, "--", str(RKFETCH), *words[1:]], env) == shown
+            assert transcript([*hub, "--", str(RKFETCH), *words[1:]], env, folder) == shown
 
 
 def test_every_command_is_in_the_readme() -> None:
@@ -62,7 +68,7 @@ def test_every_command_is_in_the_readme() -> None:
 @pytest.mark.parametrize("page", sorted((ROOT / "docs").glob("*.md")), ids=lambda p: p.name)
 def test_every_module_that_the_docs_name_is_there(page: Path) -> None:
     named = re.findall(
-        r"`((?:registry|catalog|cli|tests|benchmarks)/[\w./-]+)`", page.read_text("utf-8")
+        r"`((?:registry|catalog|cli|tests|benchmarks|pyz)/[\w./-]+)`", page.read_text("utf-8")
     )
     assert [n for n in named if not (ROOT / n).exists()] == []
 

@@ -63,7 +63,7 @@ class Rows:
                     converted and _is_of_a_hub_model(artifact)
                 )
                 if place in listed or number in known or is_told:
-                    public = _for_all(artifact, additions)
+                    public = for_all(artifact, additions)
                     line = artifact_line(public, catalog.companions(artifact))
                     row = self._add(*line, what=artifact.name)
                     if row is not None and row.artifact is not None:
@@ -102,7 +102,7 @@ def _updated(catalog: Catalog) -> dict[str, str]:
     return found
 
 
-def _for_all(artifact: Artifact, additions: Container[str]) -> Artifact:
+def for_all(artifact: Artifact, additions: Container[str]) -> Artifact:
     """Return an artifact without what is nobody else's business.
 
     Neither with what ``additions`` say, which are published themselves.

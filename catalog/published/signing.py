@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rkfetch.registry.durable import disk_errors
-from rkfetch.registry.errors import IntegrityError, UsageError
+from rkfetch.registry.errors import IntegrityError, RkfetchError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -37,7 +37,9 @@ class Signer:
 
         Raises:
             UsageError: it cannot be read, is none, or the password is wrong.
+            RkfetchError: cryptography is missing.
         """
+        _require_cryptography()
         from minisign import Error, SecretKey
 
         try:
@@ -75,7 +77,9 @@ def generate(path: Path, *, password: str | None) -> str:
 
     Raises:
         UsageError: one of the files is there already, or cannot be written.
+        RkfetchError: cryptography is missing.
     """
+    _require_cryptography()
     from minisign import KeyPair
 
     pair = KeyPair.generate()
@@ -103,7 +107,9 @@ def public_key(text: str) -> str:
 
     Raises:
         UsageError: it is none.
+        RkfetchError: cryptography is missing.
     """
+    _require_cryptography()
     from minisign import Error, PublicKey
 
     try:
@@ -164,18 +170,40 @@ def verify(content: bytes, signature: bytes, key: str, *, what: str) -> None:
         ) from error
 
 
+def _require_cryptography() -> None:
+    """Say what is missing where no native code came along, as in ``rkfetch.pyz``."""
+    try:
+        import cryptography.hazmat.primitives.asymmetric.ed25519  # noqa: F401
+    except ImportError as error:
+        raise RkfetchError(
+            "signatures can be made and checked only with Python's `cryptography`",
+            cause=[str(error)],
+            hint="`apt install python3-cryptography` adds it; so does rkfetch installed with pip",
+        ) from error
+
+
 def _word(key: PublicKey) -> str:
     return str(key.to_base64(), "ascii")
 
 
 def key_number(signature: bytes) -> str | None:
-    """Return the number of the key that made a signature; None if it is no signature."""
+    """Return the number of the key that made a signature; None if it is no signature.
+
+    Raises:
+        RkfetchError: cryptography is missing.
+    """
+    _require_cryptography()
     from minisign import Error, Signature
 
     try:
         return _number(bytes(Signature.from_bytes(signature)).splitlines()[1])
     except Error:
         return None
+
+
+def number_of(key: str) -> str:
+    """Return the number of a public key, given as one word."""
+    return _number(key.encode())
 
 
 def _number(encoded: bytes) -> str:

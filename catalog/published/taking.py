@@ -8,6 +8,7 @@ read a header or a name itself, it knows better.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from rkfetch.catalog.additions import recall
@@ -22,7 +23,7 @@ from .selection import PUBLIC, TAKEN
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Iterable
+    from collections.abc import Container, Iterable
 
     from rkfetch.catalog.additions import Addition
     from rkfetch.catalog.entries import Companion, Repository
@@ -35,8 +36,17 @@ if TYPE_CHECKING:
 class Taking:
     """Takes in one publication; the caller holds the transaction around all of it."""
 
-    def __init__(self, writer: Writer, publication: int, manifest: Manifest) -> None:
+    def __init__(
+        self,
+        writer: Writer,
+        publication: int,
+        manifest: Manifest,
+        *,
+        at_hand: Container[str] = (),
+    ) -> None:
         self._writer = writer
+        self._at_hand = at_hand
+        """Contents that are on this machine: no listing can tell that they do not exist."""
         self._conn = writer.conn
         self._id = publication
         self._manifest = manifest
@@ -134,7 +144,11 @@ class Taking:
         is_judged_here = artifact.availability is Availability.REJECTED and self._is_read_here(
             artifact.sha256
         )
-        if place not in self._listed_elsewhere and not is_judged_here:
+        is_listed = place in self._listed_elsewhere
+        if is_listed and artifact.sha256 in self._at_hand and not self._writer.row_of(artifact):
+            # Beside what the listing has at this place, not instead of it.
+            is_listed, artifact = False, replace(artifact, ref=artifact.ref or artifact.revision)
+        if not is_listed and not is_judged_here:
             return self._writer.record_artifact(
                 artifact,
                 companions=companions,

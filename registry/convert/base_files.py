@@ -104,11 +104,12 @@ def weights_of(names: Collection[str], index: Config) -> Weights:
 
 def wanted(names: Collection[str], weights: Weights, code: Code) -> tuple[str, ...]:
     """Return all files that the toolkit needs, in the order in which they are best fetched."""
-    small = (name for name in names if is_plain(name) and _is_small_and_wanted(name, weights))
+    small = (name for name in names if is_plain(name) and is_small_and_wanted(name, weights))
     return (*sorted({*small, *code.files}), *weights.files)
 
 
-def _is_small_and_wanted(name: str, weights: Weights) -> bool:
+def is_small_and_wanted(name: str, weights: Weights) -> bool:
+    """Tell whether a file is of the tokenizer or the configuration, or the index of the weights."""
     if name.startswith("chat_templates/") and name.endswith(".jinja"):
         return True
     if "/" in name or _OTHERS.fullmatch(name):

@@ -63,26 +63,11 @@ def look_up(
         NetworkError: the Hub could not be asked.
         OfflineError: the network is switched off, and it is not in the cache.
     """
-    if not _ID.fullmatch(hub_id) or ".." in hub_id:
-        raise UsageError(f"'{hub_id[:200]}' names no model of the Hub", hint=_LOOK_IT_UP)
     try:
-        info = _info(http, hub_id, revision, waiting)
+        base, info = _described(http, hub_id, revision, waiting)
     except OfflineError as error:
         return _from_cache(hub_id, revision, error)
-    commit, named = info.get("sha"), info.get("id")
-    if not isinstance(commit, str) or not _COMMIT.fullmatch(commit):
-        raise _nonsense(hub_id, "it names no commit")
-    if isinstance(named, str) and _ID.fullmatch(named) and ".." not in named:
-        hub_id = named  # it may have been renamed, or have another letter case
-    files = {file.path: file for file in _files(info, hub_id)}
-    base = BaseModel(
-        name=hub_id.rpartition("/")[2],
-        hub_id=hub_id,
-        revision=commit,
-        ref=None if revision == commit else revision or "main",
-        licence=_licence(info),
-        gated=bool(info.get("gated")),
-    )
+    files = {file.path: file for file in base.listing}
 
     def read(path: str) -> bytes:
         return _content(http, base, files[path], waiting)
@@ -95,6 +80,48 @@ def look_up(
     )
     listing = tuple(files[path] for path in wanted(files, weights, base.code))
     return replace(base, listing=listing)
+
+
+def list_files(
+    hub_id: str,
+    revision: str | None = None,
+    *,
+    http: Http,
+    waiting: Waiting | None = None,
+) -> BaseModel:
+    """Return what the Hub says of a repository, all of whose files are in ``listing``.
+
+    Whether it holds a model that could be converted is not asked.
+
+    Raises:
+        UsageError, UnknownModelError, AuthenticationError, IntegrityError, NetworkError,
+        OfflineError: as `look_up`.
+    """
+    return _described(http, hub_id, revision, waiting)[0]
+
+
+def _described(
+    http: Http, hub_id: str, revision: str | None, waiting: Waiting | None
+) -> tuple[BaseModel, Mapping[str, Any]]:
+    """Ask for a repository; return it with everything that it lists, and all that was said."""
+    if not _ID.fullmatch(hub_id) or ".." in hub_id:
+        raise UsageError(f"'{hub_id[:200]}' names no model of the Hub", hint=_LOOK_IT_UP)
+    info = _info(http, hub_id, revision, waiting)
+    commit, named = info.get("sha"), info.get("id")
+    if not isinstance(commit, str) or not _COMMIT.fullmatch(commit):
+        raise _nonsense(hub_id, "it names no commit")
+    if isinstance(named, str) and _ID.fullmatch(named) and ".." not in named:
+        hub_id = named  # it may have been renamed, or have another letter case
+    base = BaseModel(
+        name=hub_id.rpartition("/")[2],
+        hub_id=hub_id,
+        revision=commit,
+        ref=None if revision == commit else revision or "main",
+        licence=_licence(info),
+        gated=bool(info.get("gated")),
+        listing=tuple(_files(info, hub_id)),
+    )
+    return base, info
 
 
 def _from_cache(hub_id: str, revision: str | None, error: OfflineError) -> BaseModel:

@@ -17,9 +17,10 @@ from rkfetch import __version__
 from rkfetch.registry import errors
 from rkfetch.registry.bring import bring
 from rkfetch.registry.errors import IntegrityError, RkfetchError, UsageError
+from rkfetch.registry.link import end, last_lines
 from rkfetch.registry.model import Platform, Quant
 from rkfetch.registry.rkllm_read import read_file
-from rkfetch.registry.ssh import SSH_FAILED, end, last_lines
+from rkfetch.registry.ssh import SSH_FAILED
 from rkfetch.registry.versions import Version
 
 from .run import Converted, record_of

@@ -156,7 +156,7 @@ def test_every_kind_of_error_has_its_own_exit_code() -> None:
         return [base, *(k for sub in base.__subclasses__() for k in all_kinds(sub))]
 
     codes = {kind.exit_code for kind in all_kinds(RkfetchError)}
-    assert codes == {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12}
+    assert codes == {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13}
 
 
 def test_names_and_addresses_are_never_broken() -> None:

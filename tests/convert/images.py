@@ -5,9 +5,7 @@ It is made once on a machine and kept there (`podman image rm localhost/rkfetch-
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
-import os
 import re
 import shutil
 import subprocess
@@ -17,22 +15,11 @@ from pathlib import Path
 
 import pytest
 
+import debian
 from rkfetch.registry.convert.engines import engines
 
 PYTHON = "3.11"
-_PACKAGES = "python3-minimal,python3-venv"
-_WITHOUT = ("doc", "man", "locale", "info")
-_MAKE = [
-    "mmdebstrap",
-    "--quiet",
-    "--variant=essential",
-    f"--include={_PACKAGES}",
-    "--dpkgopt=force-unsafe-io",
-    *(f"--dpkgopt=path-exclude=/usr/share/{name}/*" for name in _WITHOUT),
-    "bookworm",
-]
-_MAKE_WITHIN_S = 120
-"""It takes half a minute."""
+_MAKE = debian.make_command(("python3-minimal", "python3-venv"), variant="essential")
 BASE = "localhost/rkfetch-tests:" + hashlib.sha256(" ".join(_MAKE).encode()).hexdigest()[:12]
 _LIMITS = "--ulimit nofile=1024:1024 --ulimit nproc=4096:4096"
 ENGINE_ARGS = f"--runtime runc run {_LIMITS} build {_LIMITS} --network none"
@@ -50,36 +37,28 @@ def base_image() -> str:
 @cache
 def _why_there_is_none() -> str | None:
     """Make the image; what stood in the way once would stand there for every test."""
-    if os.geteuid() != 0:
-        return "a base image can be made by root only"
-    for program in ("podman", "runc", "mmdebstrap"):
-        if shutil.which(program) is None:
-            return f"{program} is not installed"
+    why = debian.why_not("podman", "runc")
+    if why is not None:
+        return why
     why = next((engine.why for engine in engines(("podman",))), None)
     if why is not None:
         return f"podman does not work: {why}"
-    with Path(tempfile.gettempdir(), "rkfetch-tests-base.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with debian.alone("base"):
         if subprocess.run(["podman", "image", "exists", BASE], check=False).returncode == 0:
             return None
         return _make()
 
 
 def _make() -> str | None:
-    """Make it within a time that leaves another worker of the run one, too; else say why not."""
+    """Make it, or say why that cannot be."""
     with tempfile.TemporaryDirectory() as folder:
-        tar = str(Path(folder, "base.tar"))
-        # `timeout` ends all that it began; apt alone could wait for a dead mirror for long.
-        for command in (
-            ["timeout", "-k", "10", str(_MAKE_WITHIN_S), *_MAKE, tar],
-            ["podman", "import", "--quiet", tar, BASE],
-        ):
-            done = subprocess.run(command, capture_output=True, text=True, check=False)
-            if done.returncode == 124:
-                return f"no base image can be made within {_MAKE_WITHIN_S} s"
-            if done.returncode != 0:
-                return f"no base image can be made: {done.stderr.strip()[-200:]}"
-    return None
+        tar = Path(folder, "base.tar")
+        why = debian.make(_MAKE, tar)
+        if why is not None:
+            return why
+        import_it = ["podman", "import", "--quiet", str(tar), BASE]
+        done = subprocess.run(import_it, capture_output=True, text=True, check=False)
+    return f"podman cannot import it: {done.stderr[-200:]}" if done.returncode else None
 
 
 def image_with(python: str) -> str:
@@ -91,8 +70,7 @@ def image_with(python: str) -> str:
     said = subprocess.run(asked, capture_output=True, text=True, check=True).stdout.split()
     prefix, version = Path(said[0]), said[1]
     name = f"{base_image()}-python{version}"
-    with Path(tempfile.gettempdir(), "rkfetch-tests-base.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with debian.alone("base"):
         if subprocess.run(["podman", "image", "exists", name], check=False).returncode != 0:
             _add_python(name, prefix, version)
     return name

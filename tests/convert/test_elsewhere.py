@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from convert import models, sshd
+import sshd
+from convert import models
 from convert.test_command import BASE, BOARD, FILE, NAME, how, weights_asked, words
 from e2e.world import RKFETCH, World
 
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from convert.sshd import Machine
+    from sshd import Machine
 
 pytestmark = pytest.mark.once
 needs_sshd = pytest.mark.skipif(bool(sshd.MISSING), reason=sshd.MISSING)

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from convert import sshd
+import sshd
 from rkfetch import __version__
 from rkfetch.registry.bring import bring
 from rkfetch.registry.convert.remote import convert_on, run_on, version_on
@@ -40,9 +40,9 @@ from stored import add
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-    from convert.sshd import Machine
     from rkfetch.registry.convert.run import Converted
     from rkfetch.registry.store import Installed
+    from sshd import Machine
 
 pytestmark = pytest.mark.once
 needs_sshd = pytest.mark.skipif(bool(sshd.MISSING), reason=sshd.MISSING)

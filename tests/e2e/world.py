@@ -47,7 +47,13 @@ class World:
 
     def __init__(self, hub: Hub, folder: Path) -> None:
         self.hub = hub
+        self.command = [str(RKFETCH)]
+        """What is typed in front of the arguments."""
+        self.within_s = 120.0
+        """How long a command may take."""
         self.home = folder / "rkfetch"
+        self.cwd: Path | None = None
+        """Where commands are called."""
         (folder / "no-board").mkdir(parents=True)
         self.env = {
             "PATH": os.environ["PATH"],
@@ -63,12 +69,12 @@ class World:
     def run_under(self, *before: str) -> Run:
         """Run the installed command through another one: a program and its argument come first."""
         done = subprocess.run(
-            [*before[:2], str(RKFETCH), *before[2:]],
+            [*before[:2], *self.command, *before[2:]],
             env=self.env,
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=self.within_s,
             check=False,
         )
         return Run(done.returncode, done.stdout, done.stderr)
@@ -76,7 +82,8 @@ class World:
     def start(self, *args: str, **env: str) -> subprocess.Popen[str]:
         """Start the installed command without a terminal."""
         return subprocess.Popen(
-            [str(RKFETCH), *args],
+            [*self.command, *args],
+            cwd=self.cwd,
             env={**self.env, **env},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -88,7 +95,7 @@ class World:
         """Run the command where a person has typed this already; ``err`` is the screen."""
         mine, theirs = pty.openpty()
         process = subprocess.Popen(
-            [str(RKFETCH), *args],
+            [*self.command, *args],
             env={**self.env, "TERM": "dumb"},
             stdin=theirs,
             stdout=subprocess.PIPE,
@@ -108,7 +115,7 @@ class World:
     def run(self, *args: str, **env: str) -> Run:
         """Run the installed command to its end."""
         process = self.start(*args, **env)
-        out, err = process.communicate(timeout=120)
+        out, err = process.communicate(timeout=self.within_s)
         assert "Traceback" not in err, err
         return Run(process.returncode, out, err)
 

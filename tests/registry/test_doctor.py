@@ -8,10 +8,12 @@ import pytest
 
 import boards
 from rkfetch.cli.main import main
+from rkfetch.registry.distribution import Distribution, Kind
 from rkfetch.registry.doctor import examine
 from rkfetch.registry.errors import UsageError
 from rkfetch.registry.finding import Severity
 from rkfetch.registry.model import Platform
+from rkfetch.registry.npu_nodes import NpuNode
 from rkfetch.registry.runtimes import RuntimeFound
 from rkfetch.registry.surroundings import Surroundings, TokenState
 from rkfetch.registry.target import Board
@@ -106,9 +108,13 @@ def test_a_missing_runtime_comes_with_its_commands() -> None:
     finding = of("runtime", replace(GOOD, runtime=None))
     assert finding.text == "no librkllmrt.so was found"
     release = "https://github.com/airockchip/rknn-llm/raw/release-v1.2.3"
-    assert finding.todo[:2] == (
+    assert finding.todo[:3] == (
         f"curl -LO {release}/rkllm-runtime/Linux/librkllm_api/aarch64/librkllmrt.so",
-        "sudo install -m 644 librkllmrt.so /usr/lib/ && sudo ldconfig",
+        (
+            "(printf 'blob %s\\0' $(stat -c %s librkllmrt.so); cat librkllmrt.so) | sha1sum"
+            "   # must print 0084abc34ab43359cfa9fd5d4c92ece34127dbd0"
+        ),
+        "sudo install -m 644 librkllmrt.so /usr/lib/ && sudo ldconfig && rkfetch doctor",
     )
     on_32_bit = of("runtime", replace(GOOD, runtime=None, machine="arm"))
     assert "/armhf/librkllmrt.so" in on_32_bit.todo[0]
@@ -342,3 +348,49 @@ def test_a_wrong_set_up_is_a_finding_not_a_failure(
 
 def test_a_wrong_sysroot_is_a_wrong_argument(tmp_path: Path) -> None:
     assert run("--sysroot", str(tmp_path / "nowhere")) == 2
+
+
+# --- with a model --------------------------------------------------------------------------------
+
+
+def test_a_model_s_needs_come_first(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    root = str(boards.rock_4d(tmp_path, runtime="1.1.4"))
+    assert run("qwen2.5-1.5b", "--sysroot", root, "--check") == 3
+    out = capsys.readouterr().out
+    assert "problem  runtime 1.1.4 here; builds of qwen2.5-1.5b" in out
+    assert out.count("curl -LO") == 1
+    assert run("qwen2.5-1.5b", "--sysroot", root, "--json") == 0
+    answer = json.loads(capsys.readouterr().out)
+    assert answer["findings"][0]["rule"] == "model"
+    model = answer["model"]
+    assert (model["model"], model["ready"]) == ("Qwen/Qwen2.5-1.5B-Instruct", False)
+    assert (model["runtime"], model["least_runtime"], model["driver"]) == ("1.2.3", "1.2.3", None)
+    assert model["build"]["repo"] == "HanzoHuang/Qwen2.5-1.5B-Instruct-RKLLM"
+
+
+def test_a_board_that_runs_the_model(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    root = str(boards.rock_4d(tmp_path))
+    assert run("qwen2.5-1.5b", "--sysroot", root, "--check") == 0
+    assert "ok       this board runs qwen2.5-1.5b" in capsys.readouterr().out
+
+
+def test_a_model_that_nobody_knows(tmp_path: Path) -> None:
+    assert run("nonsense-9b", "--sysroot", str(boards.rock_4d(tmp_path))) == 4
+
+
+def test_devices_that_may_not_be_opened() -> None:
+    closed = (NpuNode(path="/dev/dri/renderD129", openable=False),)
+    finding = of("npu-device", replace(GOOD, npu_nodes=closed))
+    assert finding.text == "you may not open /dev/dri/renderD129"
+    assert "usermod" in finding.todo[0]
+    none = of("npu-device", replace(GOOD, npu_nodes=()))
+    assert "no device" in none.text
+    assert "--device" in of("npu-device", replace(GOOD, npu_nodes=(), in_container=True)).todo[0]
+    opened = (NpuNode(path="/dev/rknpu", openable=True), *closed)
+    assert "npu-device" not in severities(replace(GOOD, npu_nodes=opened))
+
+
+def test_each_distribution_has_its_own_way() -> None:
+    armbian = Distribution(kind=Kind.ARMBIAN, name="Armbian", how="x", branch="current")
+    board = replace(GOOD, driver=None, has_rocket=True, distribution=armbian)
+    assert "linux-image-vendor-rk35xx" in of("driver", board).todo[0]

@@ -775,3 +775,14 @@ class TestHttpBytes:
     def test_without_a_size_the_tail_is_asked_for_by_its_length(self, hub: Hub, http: Http) -> None:
         hub.break_it(Fault(method="HEAD", headers={"X-Linked-Size": None}))
         assert HttpBytes(http, ARTIFACT).tail(10) == CONTENT[-10:]
+
+
+def test_what_the_kernel_tells_of_a_connection_is_taken_or_left(
+    http: Http, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = http.request("HEAD", resolve_url(REPO, FILE)).round_trip_s
+    assert told is not None
+    assert 0 < told < 10
+    # As qemu-user gives it to a program of another processor.
+    monkeypatch.setattr(socket.socket, "getsockopt", lambda *_: bytes(4))
+    assert http.request("HEAD", resolve_url(REPO, FILE)).round_trip_s is None

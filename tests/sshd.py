@@ -13,8 +13,12 @@ import subprocess
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rkfetch.registry.ssh import RemoteHost
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 PROGRAM = shutil.which("sshd", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin")
 MISSING = (
@@ -75,8 +79,12 @@ def _connections(server: int) -> list[int]:
     return [*below, *(pid for pid, parent in parents.items() if parent in below)]
 
 
-def start(folder: Path) -> Machine:
-    """Start a server; the ``ssh`` in ``folder / "client"`` reaches it under its address."""
+def start(folder: Path, *, session: str | None = None, before: Sequence[str] = ()) -> Machine:
+    """Start a server; the ``ssh`` in ``folder / "client"`` reaches it under its address.
+
+    ``session`` is a shell script that runs what is asked in its own way; ``before`` are the words
+    of a command that the server is started with.
+    """
     for name in ("bin", "client", "home"):
         (folder / name).mkdir(parents=True)
     for name in ("host_key", "user_key"):
@@ -91,7 +99,8 @@ def start(folder: Path) -> Machine:
     shell = folder / "session"
     path = f"{folder / 'bin'}:/usr/bin:/bin"
     shell.write_text(
-        "#!/bin/sh\n"
+        session
+        or "#!/bin/sh\n"
         f"cd {shlex.quote(str(folder / 'home'))}\n"
         f"exec env -i HOME={shlex.quote(str(folder / 'home'))} PATH={shlex.quote(path)} "
         'sh -c "$SSH_ORIGINAL_COMMAND"\n'
@@ -111,11 +120,11 @@ def start(folder: Path) -> Machine:
     assert PROGRAM is not None
     with (folder / "log").open("wb") as log:
         process = subprocess.Popen(
-            [PROGRAM, "-D", "-e", "-f", folder / "sshd_config"],
+            [*before, PROGRAM, "-D", "-e", "-f", folder / "sshd_config"],
             stderr=log,
             stdin=subprocess.DEVNULL,
         )
-    _wait(process, port, folder / "log")
+    _wait(process, folder / "log")
     key = (folder / "host_key.pub").read_text().split()
     (folder / "known_hosts").write_text(f"[127.0.0.1]:{port} {key[0]} {key[1]}\n")
     (folder / "ssh_config").write_text(
@@ -131,11 +140,10 @@ def start(folder: Path) -> Machine:
     return Machine(host=host, folder=folder, process=process, port=port)
 
 
-def _wait(process: subprocess.Popen[bytes], port: int, log: Path) -> None:
-    for _ in range(200):
-        with socket.socket() as probe:
-            if probe.connect_ex(("127.0.0.1", port)) == 0:
-                return
+def _wait(process: subprocess.Popen[bytes], log: Path) -> None:
+    for _ in range(400):
+        if "Server listening" in log.read_text():
+            return
         assert process.poll() is None, log.read_text()
         time.sleep(0.05)
     raise AssertionError(log.read_text())
