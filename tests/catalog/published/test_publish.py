@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 import gzip
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -13,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from rkfetch.catalog.browsing.site import PAGE
+from rkfetch.catalog.browsing.site import FOLDER, PAGE, files_of
 from rkfetch.catalog.database import Catalog
 from rkfetch.catalog.entries import Companion
 from rkfetch.catalog.published.form import MANIFEST, SIGNATURE, read_manifest
@@ -48,6 +50,16 @@ def lines(folder: Path) -> list[dict[str, Any]]:
         content = gzip.decompress((folder / "parts" / f"{part['sha256']}.jsonl.gz").read_bytes())
         found += [json.loads(line) for line in content.splitlines()]
     return found
+
+
+def page_texts(folder: Path) -> list[str]:
+    """The page and all that it reads, unpacked."""
+    texts = [(folder / PAGE).read_text()]
+    for path in sorted((folder / FOLDER).iterdir()):
+        text = path.read_text()
+        packed = re.search(r'currentScript,"([^"]+)"', text)
+        texts.append(gzip.decompress(base64.b64decode(packed[1])).decode() if packed else text)
+    return texts
 
 
 def as_own(artifact: Artifact) -> Artifact:
@@ -158,7 +170,7 @@ def test_what_is_private_or_lies_on_a_disk_is_left_out(publisher: Publisher) -> 
         writer.drop_repository("huggingface", "Ann/Hidden3", note="removed")
     publisher.publish()
     rows = lines(publisher.folder)
-    everything = json.dumps(rows) + (publisher.folder / PAGE).read_text()
+    everything = json.dumps(rows) + "".join(page_texts(publisher.folder))
     for word in ("FolderModel", "Imported", "/srv", "/home", "777", "Hidden", "192.168"):
         assert word not in everything
     (told,) = [row for row in rows if row.get("path") == "m5.rkllm"]
@@ -189,6 +201,23 @@ def test_parts_stay_for_readers_who_came_before(publisher: Publisher) -> None:
     assert not {part.path for part in first.parts} & there.keys()
     assert last.referred <= there.keys()
     assert sum(name.endswith(".minisig") for name in there) == 3  # two manifests', one plain
+
+
+def test_the_page_and_the_one_before_find_their_files(publisher: Publisher) -> None:
+    publisher.publish()
+    first = files_of((publisher.folder / PAGE).read_bytes())
+    publisher.add(build(1, toolkit="1.3.0"))
+    publisher.publish()
+    second = files_of((publisher.folder / PAGE).read_bytes())
+    there = files(publisher.folder).keys()
+    assert first != second
+    assert first | second <= there
+    assert "1.3.0" in "".join(page_texts(publisher.folder))
+    publisher.add(build(1, toolkit="1.3.1"))
+    publisher.publish()
+    assert not (first - second) & files(publisher.folder).keys() - files_of(
+        (publisher.folder / PAGE).read_bytes()
+    )
 
 
 def test_steps_are_kept_while_they_are_small(publisher: Publisher) -> None:
