@@ -33,6 +33,8 @@ PAGE = "index.html"
 FOLDER = "page"
 """Where the files lie that the page reads."""
 _WEB = Path(__file__).with_name("web")
+_SCRIPTS = ("words.js", "state.js", "builds.js", "list.js", "plot.js", "here.js", "page.js")
+"""In their order: each builds on those before."""
 _FILE = re.compile(rf"{FOLDER}/[0-9a-f]{{16}}\.(?:js|css)")
 
 
@@ -70,15 +72,15 @@ def site(about: About, builds: Iterable[Build]) -> dict[str, bytes]:
         "platforms": [_platform(made, table) for table in shown],
         "here": about.here,
     }
-    names = {
-        name: _put(made, (_WEB / name).read_bytes(), name.rpartition(".")[2])
-        for name in ("page.css", "words.js", "page.js")
-    }
+    style, *scripts = (
+        _put(made, (_WEB / name).read_bytes(), name.rpartition(".")[2])
+        for name in ("page.css", *_SCRIPTS)
+    )
     html = _template().render(
         about=about,
         facts=_inside_html(facts),
-        css=names["page.css"],
-        scripts=(names["words.js"], names["page.js"]),
+        css=style,
+        scripts=scripts,
         models=_models(shown),
     )
     made[PAGE] = html.encode()

@@ -1,4 +1,4 @@
-"""What a page is told: the rules' own verdicts, each content once, and nothing that is no answer."""
+"""What a page is told: the rules' own verdicts, each content once, nothing that nobody can run."""
 
 from __future__ import annotations
 
