@@ -36,10 +36,15 @@ def _loopback_only(self: socket.socket, address: Any) -> None:
     _connect(self, address)
 
 
+_FIRST = "test_arm64.py"
+"""What takes minutes begins first, so that nothing waits for it alone at the end."""
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.path.parent.name in _ONCE:
             item.add_marker(pytest.mark.once)
+    items.sort(key=lambda item: item.path.name != _FIRST)
 
 
 @pytest.fixture(autouse=True)

@@ -6,10 +6,14 @@ import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import pytest
+
 from e2e.world import QWEN, W4, W8
 
 if TYPE_CHECKING:
     from e2e.world import World
+
+pytestmark = pytest.mark.once
 
 HERE = ("--runtime", "1.2.3")
 SEEN = ("--platform", "rk3576", *HERE)

@@ -16,6 +16,8 @@ from rkfetch.registry.metered import FREE_BYTES
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+pytestmark = pytest.mark.once
+
 HERE = ("qwen2.5-1.5b", "--runtime", "1.2.3")
 SIZE = FREE_BYTES + 1_000_000
 """Large enough to be asked about; so is nothing else in the tests."""

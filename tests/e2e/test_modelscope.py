@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from e2e.world import World
     from hub.repos import RepoFile
 
+pytestmark = pytest.mark.once
+
 REPO = "boards/RK3576-LLM-Qwen3-0.6B"
 FILE = "通义千问/Qwen3-0.6B_w4a16_rk3576.rkllm"
 HERE = ("--platform", "rk3576", "--runtime", "1.2.3")

@@ -11,6 +11,8 @@ if TYPE_CHECKING:
 
     from e2e.world import World
 
+pytestmark = pytest.mark.once
+
 ASKS = ("resolve", "qwen2.5-1.5b")
 
 

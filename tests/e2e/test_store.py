@@ -20,6 +20,8 @@ from users import ALICE, BOB, FRIENDS, open_folder, require_users, run_as
 if TYPE_CHECKING:
     from e2e.world import World
 
+pytestmark = pytest.mark.once
+
 HERE = ("--runtime", "1.2.3")
 
 

@@ -52,6 +52,7 @@ EACH: dict[str, tuple[str, Any]] = {
     "limit_rate": ("2M", "2M"),
     "connections": ("3", 3),
     "background": ("yes", True),
+    "text_only": ("yes", True),
     "metered": ("no", "no"),
     "offline": ("1", True),
     "stale_after_days": ("0", 0),
