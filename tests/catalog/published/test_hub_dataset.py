@@ -105,14 +105,16 @@ def test_only_what_changed_is_sent_and_fetched(
     assert not [seen for seen in hub.requests if "/commit/" in seen.path]
     publisher.add(build(1, toolkit="1.3.0"))
     second = rkfetch(publisher, "--hub", REPO)
-    # The manifest, its two signatures, the page, the part with the row, and the step.
-    assert (second["changed_rows"], second["sent"]["files"]) == (1, 6)
+    # The manifest, its two signatures, the part with the row, the step, and the page with the
+    # table of its SoC and the evidence.
+    assert (second["changed_rows"], second["sent"]["files"]) == (1, 8)
     taken = take(subscriber)
     assert (taken.how, taken.changed) == ("changes", 1)
     assert taken.fetched_bytes < whole.fetched_bytes / 10
     publisher.add(build(1, toolkit="1.3.1"))
     third = rkfetch(publisher, "--hub", REPO)
-    assert third["removed_files"] == 2  # the first part with the row, and the first signature
+    # The first part with the row, the first signature, and what only the first page read.
+    assert third["removed_files"] == 4
     assert take(subscriber).changed == 1
 
 
