@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 
     from rkfetch.registry.store import Installed
 
+pytestmark = pytest.mark.once
+
 SHELLS = [[name] for name in ("sh", "dash", "bash") if shutil.which(name)] + (
     [["busybox", "sh"]] if shutil.which("busybox") else []
 )
