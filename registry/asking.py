@@ -92,7 +92,7 @@ for each in "$root"/etc/ld.so.conf "$root"/etc/ld.so.conf.d/*.conf; do
         case $line in /*) search "$root$line" ;; esac
     done < "$each"
 done
-for name in sha256sum rsync; do
+for name in sha256sum; do
     if command -v "$name" >/dev/null 2>&1; then say tool "$name"; fi
 done
 case $folder in "~") folder=${{HOME:-.}} ;; "~/"*) folder=${{HOME:-.}}/${{folder#??}} ;; esac

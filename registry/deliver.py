@@ -70,7 +70,7 @@ if ! take; then
     life "$pid"
     if [ "$who" = "$sender" ]; then
         if [ "$life" = "$group $began" ] && [ "$began" != 0 ] && [ "$group" != "${mine% *}" ]; then
-            kill -9 -- "-$group" 2>/dev/null
+            kill -9 "-$group" 2>/dev/null
         fi
     elif [ "$life" = "$group $began" ] && [ "$pid" != 0 ]; then
         if [ "$began" != 0 ] || kill -0 "$pid" 2>/dev/null; then say busy; exit 0; fi

@@ -88,6 +88,9 @@ class Talk:
         return self
 
     def __exit__(self, *_: object) -> None:
+        assert self._process.stdout is not None
+        # What still talks, and is not heard any more, ends of that.
+        self._process.stdout.close()
         end(self._process)
         self._drain.join(_PATIENCE_S)
 
