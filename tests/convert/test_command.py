@@ -19,6 +19,8 @@ from rkfetch.registry.rkllm_read import read_file
 if TYPE_CHECKING:
     from e2e.world import Run, World
 
+pytestmark = pytest.mark.once
+
 BASE = "HuggingFaceTB/SmolLM2-360M-Instruct"
 """A model that the shipped catalog has no build of."""
 NAME = "smollm2-360m"

@@ -19,6 +19,8 @@ from rkfetch.registry.rkllm_read import read_file
 if TYPE_CHECKING:
     from pathlib import Path
 
+pytestmark = pytest.mark.once
+
 SCRIPT = """
 import sys
 from rkllm.api import RKLLM

@@ -37,6 +37,8 @@ if TYPE_CHECKING:
 
     from rkfetch.registry.convert.job import Event
 
+pytestmark = pytest.mark.once
+
 PYTHON = "{}.{}".format(*sys.version_info)
 KNOWN = Toolkit(version=Version("9.9.9"), wheels=(), torch=("torch==2.6.0",))
 EVIL = {"rkllm/__init__.py": "import os; os._exit(66)", "rkllm/api.py": "import os; os._exit(66)"}
