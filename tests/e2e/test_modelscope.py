@@ -91,10 +91,7 @@ def test_after_sigkill_a_new_process_goes_on(world: World, build: RepoFile, by: 
     hold = world.hub.hold(f"*{FILE}", int(SIZE * 0.6))
     process = world.start("qwen3-0.6b", *HERE)
     assert hold.reached.wait(60)
-    for _ in range(500):
-        if any(p.stat().st_size > SIZE * 0.3 for p in world.partials()):
-            break
-        time.sleep(0.02)
+    world.wait_for_partial(SIZE * 0.3)
     process.send_signal(signal.SIGKILL)
     process.communicate(timeout=30)
     hold.released.set()

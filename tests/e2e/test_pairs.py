@@ -110,6 +110,7 @@ def test_a_process_that_is_killed_in_the_encoder_is_gone_on_with(world: World) -
     hold = world.hub.hold(ENCODER, 20_000_000)
     process = world.start(*ASKED)
     assert hold.reached.wait(60)
+    world.wait_for_partial(10_000_000)
     process.kill()
     process.communicate()
     world.hub.heal()

@@ -247,10 +247,7 @@ def stopped_at(
     hold = world.hub.hold("*_w4a16.rkllm", int(BIG * share))
     process = world.start("qwen2.5-1.5b", *HERE, *more)
     assert hold.reached.wait(30)
-    for _ in range(200):
-        if any(p.stat().st_size > BIG * share * 0.7 for p in world.partials()):
-            break
-        time.sleep(0.02)
+    world.wait_for_partial(BIG * share * 0.7)
     process.send_signal(number)
     process.wait(30)
     hold.released.set()

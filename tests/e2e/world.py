@@ -8,6 +8,7 @@ import os
 import pty
 import subprocess
 import sys
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -143,3 +144,14 @@ class World:
     def partials(self) -> list[Path]:
         """The unfinished ones."""
         return sorted(self.home.glob("partials/*.partial"))
+
+    def wait_for_partial(self, size_bytes: float) -> None:
+        """Wait until a file is here in part, with at least so many bytes.
+
+        What the Hub has sent may still be on its way: a hold that was reached says nothing of
+        what the process has written.
+        """
+        deadline = time.monotonic() + 60
+        while not any(path.stat().st_size >= size_bytes for path in self.partials()):
+            assert time.monotonic() < deadline, self.partials()
+            time.sleep(0.02)
