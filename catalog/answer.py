@@ -7,7 +7,7 @@ toolkit version nobody wrote down are read by range first, when that could chang
 from __future__ import annotations
 
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -74,15 +74,23 @@ class Answer:
     """The network was switched off."""
     left_out: int = 0
     """Builds of the model that were not judged, because so many fit as well or better."""
-    companions: tuple[Artifact, ...] = ()
-    """What comes with the choice: the vision encoder of the same SoC; none for a text model."""
-    alone: str | None = None
-    """What is to be said of a choice that is only half of a vision model."""
+    pair: Pair = field(default_factory=Pair)
+    """What comes with the choice: the vision encoder of the same SoC; nothing for a text model."""
 
     @property
     def choice(self) -> Candidate | None:
         """The build to use."""
         return self.resolution.choice
+
+    @property
+    def companions(self) -> tuple[Artifact, ...]:
+        """The files that come with the choice."""
+        return self.pair.companions
+
+    @property
+    def alone(self) -> str | None:
+        """What is to be said of a choice that is only half of a vision model."""
+        return self.pair.alone
 
     @property
     def name(self) -> str:
@@ -91,6 +99,10 @@ class Answer:
         if self.reference.file is not None or self.model in {None, typed}:
             return typed
         return f"{typed} ({self.model})"
+
+    def text_only(self) -> Answer:
+        """Return the answer for those who want no pictures seen."""
+        return replace(self, pair=Pair())
 
     def require(self) -> Candidate:
         """Return the build to use.
@@ -171,8 +183,7 @@ def answer(
         unread=unread,
         offline=prober is None,
         left_out=left_out,
-        companions=pair.companions,
-        alone=pair.alone,
+        pair=pair,
     )
 
 

@@ -78,7 +78,7 @@ class Half:
         for companion in joined:
             if (sound := means.store.find(companion.record.sha256)) is not None:
                 return cls(means, Pair(), sound)
-        pair = Pair(encoder=next(iter(answer.companions), None), alone=answer.alone)
+        pair = answer.pair
         if candidate is not answer.choice:
             pair = pair_of(means.catalog, candidate.artifact)
         here = None if pair.encoder is None else installed(means.store, pair.encoder)
@@ -97,16 +97,11 @@ class Half:
         wanted, http = self._wanted, self._means.http
         if wanted is None or self._here is not None or wanted.is_local:
             return
-        why = None
         if http is None:
-            why = f"{_SHOULD_BE} {wanted.path} is not here, and the network is switched off"
-        elif not has_address(wanted):
-            why = f"{_SHOULD_BE} {wanted.path} has to be fetched by hand (`rkfetch import`)"
-        elif wanted.sha256 is None or not mirrors():  # a neighbour's store needs no Hub
-            try:
-                why = _wrong(rknn.read_rknn(HttpBytes(http, wanted)), wanted)
-            except UnknownModelError:
-                why = f"{_SHOULD_BE} {wanted.path} is not there any more"
+            off = "and the network is switched off"
+            why: str | None = f"{_SHOULD_BE} {wanted.path} is not here, {off}"
+        else:
+            why = obstacle(wanted, http)
         if why is not None:
             self._wanted, self._alone = None, f"{ALONE}; {why}"
 
@@ -161,6 +156,23 @@ class Half:
             progress=means.progress,
         )
         return imported.installed, 0, imported.action != "present"
+
+
+def obstacle(wanted: Artifact, http: Http) -> str | None:
+    """Return why an encoder cannot be had, or is another chip's by a few of its bytes.
+
+    Raises:
+        NetworkError, AuthenticationError, IntegrityError: it is not given out, or is another file
+            than the catalog knows.
+    """
+    if not has_address(wanted):
+        return f"{_SHOULD_BE} {wanted.path} has to be fetched by hand (`rkfetch import`)"
+    if wanted.sha256 is not None and mirrors():
+        return None  # a neighbour's store needs no Hub
+    try:
+        return _wrong(rknn.read_rknn(HttpBytes(http, wanted)), wanted)
+    except UnknownModelError:
+        return f"{_SHOULD_BE} {wanted.path} is not there any more"
 
 
 def _wrong(facts: RknnFacts | None, wanted: Artifact) -> str | None:

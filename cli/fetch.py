@@ -205,7 +205,7 @@ def _answered(
     """
     answer = question.answer(catalog, http)
     if text_only:
-        answer = replace(answer, companions=(), alone=None)
+        answer = answer.text_only()
     if answer.choice is None and not silent:
         question, answer = _ask_about_risk(question, answer, catalog, http)
     elif not silent:

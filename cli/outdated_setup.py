@@ -49,10 +49,11 @@ def outdated_setup(file: str, board: Target, *, known: bool, as_json: bool, quie
     for item in compared:
         emit(f"{safe(item.locked.name)}: {target_words(item.board)}")
         for model, finding in item.models:
-            artifact = model.files[0].artifact
+            sha256, name = "-" * 12, model.wish.words
+            if model.files:
+                sha256, name = model.files[0].sha256, model.files[0].artifact.name
             update = _command(model, finding, file)
-            lines = finding_lines(model.files[0].sha256, artifact.name, finding, update=update)
-            for line in lines:
+            for line in finding_lines(sha256, name, finding, update=update):
                 emit(f"  {line}")
     if not quiet:
         _say_of_the_board(compared)

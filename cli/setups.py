@@ -152,6 +152,8 @@ def say_changes(changes: Sequence[Change]) -> None:
             say_wrapped(f"no longer locked (was {old})", lead="  ")
             continue
         say_wrapped(new, lead="  ")
+        if change.new is not None and change.new.alone is not None:
+            say_wrapped(change.new.alone, lead="  warning: ")
         if change.what == "changed":
             say_wrapped(old, lead="  was ")
 
@@ -218,5 +220,6 @@ def model_json(model: LockedModel) -> dict[str, Any]:
         "name": model.name,
         "verdict": model.level.value if model.level else None,
         "why": model.why,
+        "alone": model.alone,
         "files": [artifact_json(file.artifact) for file in model.files],
     }

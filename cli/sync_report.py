@@ -94,6 +94,8 @@ class Report:
                 say(f"{lead}{words[outcome.action]}, {human_bytes(size)}")
             elif outcome.error is None and outcome.action == "present":
                 say(f"{lead}already here")
+            if outcome.model.alone is not None:
+                say_wrapped(outcome.model.alone, lead=f"{lead}warning: ")
         for place, why in self.removed:
             say_wrapped("removed" if why is None else f"kept: {why}", lead=f"{safe(place)}: ")
         if self.leftovers and not prune:
@@ -124,7 +126,7 @@ class Report:
     def _model_json(self, outcome: ModelOutcome) -> dict[str, Any]:
         locked = model_json(outcome.model)
         return {
-            **{key: locked[key] for key in ("model", "quant", "context", "to", "name")},
+            **{key: locked[key] for key in ("model", "quant", "context", "to", "name", "alone")},
             "verdict": outcome.level.value if outcome.level else None,
             "action": outcome.action,
             "path": str(outcome.files[0].path) if outcome.files and outcome.files[0].path else None,

@@ -83,6 +83,7 @@ def _model_json(model: LockedModel) -> dict[str, Any]:
         "name": model.name,
         "verdict": model.level.value if model.level else None,
         "why": model.why,
+        **({"alone": model.alone} if model.alone else {}),
         "files": [_file_json(file) for file in model.files],
     }
 
@@ -206,6 +207,7 @@ def _model(value: Any) -> LockedModel:
         files=files,
         level=_value(values, "verdict", Level) if values.get("verdict") else None,
         why=_text(values, "why") or "",
+        alone=_text(values, "alone"),
     )
 
 

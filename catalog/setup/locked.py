@@ -44,6 +44,8 @@ class LockedModel:
     level: Level | None
     why: str
     """One sentence: the verdict's reason, or why there is no build."""
+    alone: str | None = None
+    """What is to be said of a vision model that is locked without its encoder."""
 
     def destinations(self) -> Iterator[tuple[LockedFile, str | None]]:
         """Yield each file with its place relative to the set-up's folder; None is the store."""

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 from rkfetch.catalog import border
 from rkfetch.catalog.answer import answer
 from rkfetch.catalog.get import elsewhere, header_is_known
+from rkfetch.catalog.halves import obstacle
 from rkfetch.catalog.measured import measured_memory
-from rkfetch.catalog.pairs import lister_of, pair_of
+from rkfetch.catalog.pairs import ALONE, Pair, lister_of, pair_of
 from rkfetch.catalog.places import at_its_place
 from rkfetch.catalog.probe import prober
 from rkfetch.registry.errors import (
@@ -254,24 +255,36 @@ def _best(
             continue
         judged = judge(pinned, wish, board)
         if judged.refusal is None:
-            beside = found.companions
-            if wish.text_only:
-                beside = ()
-            elif candidate is not found.choice:
-                beside = pair_of(catalog, candidate.artifact, lister=lister).companions
+            pair = found.pair
+            if candidate is not found.choice:
+                pair = pair_of(catalog, candidate.artifact, lister=lister)
+            pair = Pair() if wish.text_only else _pinned_pair(catalog, pair, http)
             return LockedModel(
                 wish=wish,
                 name=found.model,
-                files=tuple(
-                    _file(catalog, f)
-                    for f in (pinned, *(_pinned(catalog, b, http) for b in beside))
-                ),
+                files=tuple(_file(catalog, f) for f in (pinned, *pair.companions)),
                 level=judged.verdict.level,
                 why=_reason(judged),
+                alone=pair.alone,
             )
         failure = failure or IncompatibleError(f"{pinned.name}: {judged.refusal.text}")
     assert failure is not None  # something was required to be there
     raise failure
+
+
+def _pinned_pair(catalog: Catalog, pair: Pair, http: Http | None) -> Pair:
+    """Return an encoder with what a lock needs; or why a vision model has to do without.
+
+    Raises:
+        RkfetchError: as `_pinned` and `halves.obstacle`.
+    """
+    if pair.encoder is None:
+        return pair
+    if http is not None and not pair.encoder.is_local:
+        why = obstacle(pair.encoder, http)
+        if why is not None:
+            return Pair(alone=f"{ALONE}; {why}")
+    return Pair(encoder=_pinned(catalog, pair.encoder, http))
 
 
 def _pinned(catalog: Catalog, artifact: Artifact, http: Http | None) -> Artifact:

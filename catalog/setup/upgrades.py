@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from rkfetch.catalog.outdated import outdated
+from rkfetch.catalog.answer import answer
+from rkfetch.catalog.outdated import Finding, State, outdated
 from rkfetch.registry.errors import RkfetchError
 from rkfetch.registry.record import Record, known_attributes
 
@@ -15,11 +16,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from rkfetch.catalog.database import Catalog
-    from rkfetch.catalog.outdated import Finding
     from rkfetch.registry.model import Target
 
     from .board import Here
-    from .declaration import Declaration
+    from .declaration import Declaration, Wish
     from .locked import Lock, LockedFile, LockedModel, LockedTarget
 
 
@@ -62,15 +62,28 @@ def _findings(
     catalog: Catalog, locked: LockedTarget, board: Target
 ) -> Iterator[tuple[LockedModel, Finding]]:
     for model in locked.models:
-        if model.files:
-            (finding,) = outdated(
-                catalog,
-                [_as_record(model.files[0])],
-                model.wish.target(board),
-                policy=model.wish.policy,
-                installed=(),
-            )
-            yield model, finding
+        if not model.files:
+            yield model, _left_out(catalog, model.wish, board)
+            continue
+        (finding,) = outdated(
+            catalog,
+            [_as_record(model.files[0])],
+            model.wish.target(board),
+            policy=model.wish.policy,
+            installed=(),
+        )
+        yield model, finding
+
+
+def _left_out(catalog: Catalog, wish: Wish, board: Target) -> Finding:
+    """Tell whether an optional model of which nothing fitted can be had by now."""
+    try:
+        choice = answer(catalog, wish.model, wish.target(board), policy=wish.policy).require()
+    except RkfetchError as error:
+        text = f"nothing, which is allowed: {error.message}"
+        return Finding(state=State.CURRENT, upstream="unknown", text=text)
+    text = "it was left out, and a build fits by now"
+    return Finding(state=State.BETTER, upstream="unknown", text=text, other=choice)
 
 
 def _as_record(file: LockedFile) -> Record:

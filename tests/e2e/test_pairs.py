@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -249,3 +249,70 @@ def test_both_halves_count_on_a_link_that_costs(world: World) -> None:
     assert (done.code, done.out) == (11, "")
     assert "12 MB would come over it" in words(done.err)
     assert world.run(*ASKED, "--metered", "yes", "--text-only").code == 0
+
+
+# --- a set-up -----------------------------------------------------------------------------------
+
+
+def declared(world: World, more: str = "") -> World:
+    """Declare the model for a board of one kind."""
+    world.cwd = world.home.parent
+    (world.cwd / "rkfetch.toml").write_text(
+        '[[target]]\nname = "rock-4d"\nplatform = "rk3576"\nruntime = "1.2.3"\n'
+        f'[[model]]\nmodel = "qwen2.5-vl-3b"\nto = "models"\n{more}'
+    )
+    return world
+
+
+def locked_files(report: dict[str, Any]) -> list[str]:
+    return [file["path"] for file in report["targets"][0]["models"][0]["files"]]
+
+
+def test_both_halves_are_locked_and_come_to_a_board_with_no_catalog(world: World) -> None:
+    report = declared(world).run("lock", "--json").json
+    assert locked_files(report) == [MODEL, ENCODER]
+    assert report["targets"][0]["models"][0]["alone"] is None
+    assert "alone" not in (world.home.parent / "rkfetch.lock").read_text()
+    world.env["RKFETCH_HOME"] = str(world.home.parent / "board")
+    synced = world.run("sync", "--locked", "--json", *ASKED[1:])
+    assert synced.code == 0, synced.err
+    (model,) = synced.json["models"]
+    assert [Path(f["path"]).name for f in model["files"]] == [
+        Path(MODEL).name,
+        Path(ENCODER).name,
+    ]
+    assert model["alone"] is None
+
+
+def test_a_lonely_half_is_said_when_it_is_locked_and_brought(lonely: World) -> None:
+    done = declared(lonely).run("lock")
+    assert done.code == 0, done.err
+    assert "warning: only the language half; its vision encoder for rk3576 is not in" in words(
+        done.err
+    )
+    synced = lonely.run("sync", "--locked", *ASKED[1:])
+    assert synced.code == 0, synced.err
+    assert "warning: only the language half" in words(synced.err)
+    assert (
+        "only the language half"
+        in lonely.run("sync", "--check", "--json", *ASKED[1:]).json["models"][0]["alone"]
+    )
+    kept = lonely.run("lock", "--json").json
+    assert (kept["written"], kept["targets"][0]["models"][0]["change"]) == (False, "kept")
+    assert lonely.run("lock", "--upgrade", "--quiet").err == ""
+
+
+def test_who_wants_words_only_is_not_warned(lonely: World) -> None:
+    done = declared(lonely, "text_only = true\n").run("lock", "--json")
+    assert done.code == 0
+    assert done.json["targets"][0]["models"][0]["alone"] is None
+
+
+def test_what_is_another_chips_encoder_by_its_content_is_not_locked(lonely: World) -> None:
+    there = lonely.hub.find_repo(REPO)
+    assert there is not None
+    there.add_file(ENCODER, rknn_bytes("rk3588", body_bytes=3_000_000))
+    lonely.update()
+    report = declared(lonely).run("lock", "--json").json
+    assert locked_files(report) == [MODEL]
+    assert "should be its vision encoder, but" in report["targets"][0]["models"][0]["alone"]

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from setup.setups import Setup
 
 pytestmark = pytest.mark.once
+THREE_NEWER = "RK3576/Qwen3-4B_RK3576_w4a16_v1.3.0.rkllm"
 NEWER = "RK3576/Qwen2.5-1.5B-Instruct_RK3576_w4a16_v1.3.0.rkllm"
 
 
@@ -102,6 +103,19 @@ def test_a_new_runtime_in_the_declaration_chooses_anew_only_what_it_has_to(setup
         "rock-4d": {"qwen2.5-1.5b": NEWER, "qwen3-4b": ""},
     }
     assert setup.run("lock", "--check").code == 0
+    left_out = setup.run("outdated", "-f", "rkfetch.toml")
+    assert "current ------------ qwen3-4b nothing, which is allowed: " in " ".join(
+        left_out.out.split()
+    )
+    setup.add(THREE_NEWER, repo=QWEN3, seed=6, size=SIZE, toolkit="1.3.0")
+    setup.update()
+    compared = setup.run("outdated", "-f", "rkfetch.toml", "--json").json
+    (found,) = [m for m in compared["targets"][-1]["models"] if m["model"] == "qwen3-4b"]
+    assert (found["state"], found["files"]) == ("better", [])
+    assert found["other"]["path"] == THREE_NEWER
+    assert found["update"] == "rkfetch lock --upgrade qwen3-4b"
+    assert setup.run("lock", "--upgrade", "qwen3-4b").code == 0
+    assert setup.choices()["rock-4d"]["qwen3-4b"] == THREE_NEWER
 
 
 def test_all_that_cannot_be_had_is_named_and_nothing_is_written(setup: Setup) -> None:
