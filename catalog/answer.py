@@ -109,13 +109,14 @@ class Answer:
 
         Raises:
             IncompatibleError, MemoryFitError, UsageError: why there is none.
-            OfflineError: the header of the one file that was named would tell, and may not be read.
+            OfflineError: only a header would tell whether there is one, and none may be read.
         """
         if self.choice is not None:
             return self.choice
-        if self.reference.file is not None and self.offline and self.unread:
+        if self.offline and self.unread:
+            what = self.name if self.reference.file is not None else f"a build of {self.name}"
             raise OfflineError(
-                f"whether {self.name} fits is told by its header only",
+                f"whether {what} fits is told by its header only",
                 cause=[self.unread],
                 hint="run it once online, or accept it unread with --allow-unverified",
             )

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from rkfetch.registry.compat import Level
 from rkfetch.registry.memory import Fit
-from rkfetch.registry.model import Availability, Origin
+from rkfetch.registry.model import Availability
 
 from .answers import source_prefix, target_words
 from .output import columns_of, cut, human_bytes, paint, safe, wrapped
@@ -29,7 +29,6 @@ _DISPENSABLE = ("tok/s", "ctx", "SoC", "size", "toolkit")
 _ONLY_IF_KNOWN = {"ctx", "size", "tok/s"}
 _BY_HAND = "by hand"
 _HERE = ", here"
-_OF_NAMES = {Origin.FILE_NAME, Origin.REPO_NAME, Origin.UPLOAD_DATE}
 _COLOURS = {Level.EXACT: "green", Level.COMPATIBLE: "green", Level.INCOMPATIBLE: "red"}
 
 
@@ -162,9 +161,8 @@ def _cells(hit: Hit, target: Target, notes: _Notes) -> dict[str, str]:
 
 
 def _toolkit(artifact: Artifact) -> str:
-    told_by_name = artifact.attribute("toolkit").origin in _OF_NAMES
     versions = "/".join(str(v) for v in artifact.toolkits) or "?"
-    return f"~{versions}" if told_by_name else versions
+    return f"~{versions}" if artifact.attribute("toolkit").told_by_name else versions
 
 
 def _tokens(context: int | None) -> str:

@@ -232,6 +232,11 @@ class Attribute:
         return self.evidence[0].origin if self.evidence else None
 
     @property
+    def told_by_name(self) -> bool:
+        """Nobody but a name, or the date of an upload, tells the value."""
+        return self.origin in {Origin.FILE_NAME, Origin.REPO_NAME, Origin.UPLOAD_DATE}
+
+    @property
     def is_read(self) -> bool:
         """Whether the file itself says it."""
         return self.origin is not None and self.origin.is_reading

@@ -268,14 +268,25 @@ def _seen_to_work(artifact: Artifact, target: Target, *, here: bool) -> bool:
 def _rank(candidate: Candidate, target: Target) -> tuple[object, ...]:
     """Sort key, best first; the last parts make it total."""
     artifact = candidate.artifact
-    order: Sequence[str] = QUANT_ORDER[target.platform]
+    return (*preference(artifact, candidate.verdict, target), *standing(artifact, target.platform))
+
+
+def preference(artifact: Artifact, verdict: Verdict, target: Target) -> tuple[int, int, int]:
+    """Return what is better of two builds by their verdicts on a target; less is better."""
+    return (
+        int(not _seen_to_work(artifact, target, here=True)),
+        verdict.level.rank,
+        int(not _seen_to_work(artifact, target, here=False)),
+    )
+
+
+def standing(artifact: Artifact, platform: Platform) -> tuple[object, ...]:
+    """Return what is better of two builds whose verdicts are equally good; it is total."""
+    order: Sequence[str] = QUANT_ORDER[platform]
     quant = artifact.quant
     family = order.index(quant.family) if quant and quant.family in order else len(order)
     updated = artifact.updated or ""
     return (
-        not _seen_to_work(artifact, target, here=True),
-        candidate.verdict.level.rank,
-        not _seen_to_work(artifact, target, here=False),
         strength(artifact),
         family,
         -(artifact.context or 0),

@@ -33,7 +33,16 @@ PAGE = "index.html"
 FOLDER = "page"
 """Where the files lie that the page reads."""
 _WEB = Path(__file__).with_name("web")
-_SCRIPTS = ("words.js", "state.js", "builds.js", "list.js", "plot.js", "here.js", "page.js")
+_SCRIPTS = (
+    "words.js",
+    "state.js",
+    "builds.js",
+    "chosen.js",
+    "list.js",
+    "plot.js",
+    "here.js",
+    "page.js",
+)
 """In their order: each builds on those before."""
 _FILE = re.compile(rf"{FOLDER}/[0-9a-f]{{16}}\.(?:js|css)")
 

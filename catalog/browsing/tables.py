@@ -9,12 +9,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from rkfetch.catalog.border import HIDDEN
 from rkfetch.catalog.conflicts import COMPARED
 from rkfetch.catalog.measured import measured_memory
-from rkfetch.catalog.models import exactly, hub_id
+from rkfetch.catalog.models import SCHEMES, hub_id
 from rkfetch.catalog.places import together
 from rkfetch.registry.model import ATTRIBUTES, Availability, Platform, Target
-from rkfetch.registry.resolve import NO_MODELS, memory_need
+from rkfetch.registry.resolve import NO_MODELS, memory_need, standing
 
 from .verdicts import Interned, Verdicts
 
@@ -31,7 +32,7 @@ SHOWN = (Availability.LISTED, Availability.MANUAL)
 """What somebody can get; the others are no answer to what a board can run."""
 BUILDS_A_FILE = 150
 """Builds whose evidence is read together."""
-_GATED, _MANUAL, _CONFLICT, _VISION, _CURATED = 1, 2, 4, 8, 16
+_GATED, _MANUAL, _CONFLICT, _VISION = 1, 2, 4, 8
 
 
 class Build(NamedTuple):
@@ -57,13 +58,19 @@ def tables(builds: Iterable[Build], runtimes: Sequence[Version]) -> list[Table]:
     sorted_out: dict[Platform | None, list[Build]] = {p: [] for p in (*Platform, None)}
     for build in _each_once(builds):
         artifact = build.artifact
-        if artifact.availability in SHOWN and artifact.path and artifact.role not in NO_MODELS:
+        if artifact.role not in NO_MODELS and artifact.availability in SHOWN and _has_a_name(build):
             sorted_out[artifact.platform].append(build)
     return [
         _table(platform, sorted(found, key=_order), runtimes)
         for platform, found in sorted_out.items()
         if found or platform is not None
     ]
+
+
+def _has_a_name(build: Build) -> bool:
+    """Tell whether a person can read where a build lies, and nothing in there deceives the eye."""
+    artifact = build.artifact
+    return bool(artifact.path) and not HIDDEN.search(artifact.name)
 
 
 def _each_once(builds: Iterable[Build]) -> list[Build]:
@@ -96,16 +103,19 @@ def _table(
     verdicts = Verdicts(judged, runtimes)
     models, repositories = Interned(), Interned()
     quants, toolkits = Interned(), Interned()
-    columns: dict[str, list[Any]] = {name: [] for name in "mrpqtcsnkvfax"}
-    for build in builds:
+    columns: dict[str, list[Any]] = {name: [] for name in "mrpqtcsnkvfaxo"}
+    places = sorted(range(len(builds)), key=lambda n: standing(builds[n].artifact, judged))
+    order = {number: place for place, number in enumerate(places)}
+    measured = measured_memory if platform is not None else None
+    for number, build in enumerate(builds):
         artifact = build.artifact
-        need = memory_need(artifact, Target(platform=judged), measured_memory)
+        need = memory_need(artifact, Target(platform=judged), measured)
         row = {
             "m": _model(models, artifact),
             "r": _repository(repositories, build),
             "p": artifact.path,
             "q": quants.number(_told(artifact.attribute("quant"))),
-            "t": toolkits.number(_told(artifact.attribute("toolkit"))),
+            "t": toolkits.number(_toolkit(artifact.attribute("toolkit"))),
             "c": artifact.context,
             "s": artifact.size_bytes,
             "n": None if need is None else need.size_bytes,
@@ -114,6 +124,7 @@ def _table(
             "f": verdicts.profile(artifact),
             "a": _flags(build),
             "x": (artifact.updated or "")[:10],
+            "o": order[number],
         }
         for name, value in row.items():
             columns[name].append(value)
@@ -132,20 +143,32 @@ def _table(
 
 
 def _model(models: Interned, artifact: Artifact) -> int:
-    name = artifact.model or ""
+    name = shown(artifact.model or "")
     return models.number(name, [name, hub_id(name) if name else None, artifact.params_b])
 
 
 def _repository(repositories: Interned, build: Build) -> int:
     artifact, listed = build.artifact, build.repository
-    facts = (listed.license, listed.downloads) if listed else (None, None)
+    facts = (shown(listed.license or ""), listed.downloads) if listed else ("", None)
     key = (artifact.source, artifact.repo)
-    return repositories.number(key, [*key, page_of(artifact.source, artifact.repo), *facts])
+    row = [SCHEMES.get(key[0], key[0]), key[1], page_of(*key), *facts]
+    return repositories.number(key, row)
 
 
 def _told(attribute: Attribute) -> str:
     """Return a value as people read it; where sources disagree, all that they say."""
-    return " / ".join(attribute.contenders)
+    return shown(" / ".join(attribute.contenders))
+
+
+def _toolkit(attribute: Attribute) -> str:
+    """Return a version as people read it, with a ~ where a name alone tells it, as in a search."""
+    told = _told(attribute)
+    return f"~{told}" if told and attribute.told_by_name else told
+
+
+def shown(text: str) -> str:
+    """Return text without characters that nobody sees, or that turn others round."""
+    return HIDDEN.sub("\ufffd", text)
 
 
 def _flags(build: Build) -> int:
@@ -155,7 +178,6 @@ def _flags(build: Build) -> int:
         _MANUAL: artifact.availability is Availability.MANUAL,
         _CONFLICT: any(_is_told_in_two_ways(artifact.attribute(name)) for name in COMPARED),
         _VISION: any(c.role == "vision" for c in build.companions),
-        _CURATED: artifact.curated,
     }
     return sum(flag for flag, is_so in said.items() if is_so)
 
@@ -181,18 +203,34 @@ def evidence_of(build: Build) -> dict[str, Any]:
     """Return everything that is known of a build, for whoever asks how."""
     artifact = build.artifact
     return {
-        "reference": exactly(artifact.source, artifact.name),
         "sha256": artifact.sha256,
         "revision": artifact.revision,
-        "note": artifact.note,
-        "also": [[p.source, p.repo, p.path, page_of(p.source, p.repo)] for p in artifact.also],
-        "companions": [[c.role, c.path, c.size_bytes] for c in build.companions],
+        "note": artifact.note and shown(artifact.note),
+        "also": [
+            [p.source, shown(p.repo), shown(p.path), page_of(p.source, p.repo)]
+            for p in artifact.also
+        ],
+        "companions": [[c.role, shown(c.path), c.size_bytes] for c in build.companions],
         "attributes": {
-            name: [
-                [e.value, e.origin.value, e.place, (e.seen or "")[:10], e.publisher]
-                for e in artifact.attribute(name).evidence
-            ]
+            name: _observations(artifact.attribute(name))
             for name in ATTRIBUTES
             if artifact.attribute(name).evidence
         },
     }
+
+
+def _observations(attribute: Attribute) -> list[list[str | None]]:
+    """Return who says what of an attribute, and what weight that has."""
+    contenders = attribute.contenders
+    weight = "disputed" if attribute.disputed else "counts"
+    return [
+        [
+            shown(e.value),
+            e.origin.value,
+            shown(e.place),
+            (e.seen or "")[:10],
+            e.publisher and shown(e.publisher),
+            weight if e.value in contenders else "overruled",
+        ]
+        for e in attribute.evidence
+    ]

@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, Any
 from rkfetch.registry.compat import rules_about
 from rkfetch.registry.judge import judge
 from rkfetch.registry.model import Target
+from rkfetch.registry.resolve import preference
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Sequence
 
-    from rkfetch.registry.compat import Reason, Verdict
+    from rkfetch.registry.compat import Reason
     from rkfetch.registry.model import Artifact, Platform
     from rkfetch.registry.versions import Version
 
@@ -51,16 +52,18 @@ class Verdicts:
         key = _what_counts(artifact)
         if key is not None and key in self._known:
             return self._known[key]
-        row = tuple(self._number(judge(artifact, target)) for target in self._targets)
+        row = tuple(self._number(artifact, target) for target in self._targets)
         number = self._profiles.number(row)
         if key is not None:
             self._known[key] = number
         return number
 
-    def _number(self, verdict: Verdict) -> int:
+    def _number(self, artifact: Artifact, target: Target) -> int:
+        verdict = judge(artifact, target)
         reasons = tuple(self._reason(reason) for reason in verdict.reasons)
-        level = verdict.level.value
-        return self._verdicts.number((level, reasons), [level, list(reasons)])
+        seen, rank, told = preference(artifact, verdict, target)
+        row = (verdict.level.value, reasons, seen << 8 | rank << 1 | told)
+        return self._verdicts.number(row, [row[0], list(reasons), row[2]])
 
     def _reason(self, reason: Reason) -> int:
         level = reason.level.value if reason.level else None
@@ -68,7 +71,10 @@ class Verdicts:
         return self._reasons.number(said, list(said))
 
     def as_json(self) -> dict[str, Any]:
-        """Return ``reasons``, ``verdicts`` that name them, and ``profiles`` that name those."""
+        """Return ``reasons``, ``verdicts`` that name them, and ``profiles`` that name those.
+
+        A verdict is its level, its reasons, and which of two builds is taken: that with less.
+        """
         return {
             "reasons": self._reasons.values,
             "verdicts": self._verdicts.values,

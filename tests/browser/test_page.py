@@ -61,6 +61,7 @@ def test_every_verdict_is_that_of_the_command(
             address, f"soc={platform.value}&rt={runtime}&mem={memory_gb}&all=1&sort=name&lang=en"
         )
         page.evaluate("() => { while (drawn < groups.length) drawMore(); }")
+        page.evaluate("document.querySelectorAll('.unfold').forEach(b => b.click())")
         shown = page.evaluate(
             "[...document.querySelectorAll('.builds > tbody > tr')].map(r => ["
             "r.querySelector('td.file').firstChild.textContent,"

@@ -3,14 +3,21 @@
 
 const here = new Set(facts.here?.installed ?? []);
 const installed = (row) => here.has(row.reference);
+const isGoing = (job) => ["running", "waiting"].includes(job?.state);
 let jobs = {};
 let watching = null;
 
 async function ask(path, reference) {
   const headers = { "X-Rkfetch-Key": new URLSearchParams(location.search).get("key") };
-  const answer = await fetch(path, reference === undefined
-    ? { headers } : { method: "POST", headers: { ...headers, "Content-Type": "application/json" }, body: JSON.stringify({ reference }) });
-  if (!answer.ok) throw new Error(String(answer.status));
+  const order = { method: "POST", headers: { ...headers, "Content-Type": "application/json" }, body: JSON.stringify({ reference }) };
+  let answer;
+  try {
+    answer = await fetch(path, reference === undefined ? { headers } : order);
+  } catch {
+    throw new Error(say("gone"));
+  }
+  // Another one was started since, at the same port.
+  if (!answer.ok) throw new Error(say(answer.status === 403 ? "gone" : "failed"));
   return answer.json();
 }
 
@@ -28,10 +35,10 @@ function watch() {
   watching ??= setInterval(async () => {
     try {
       jobs = await ask("/jobs");
-    } catch {
-      for (const job of Object.values(jobs)) if (job.state === "running") Object.assign(job, { state: "failed", why: say("gone") });
+    } catch (error) {
+      for (const job of Object.values(jobs)) if (isGoing(job)) Object.assign(job, { state: "failed", why: error.message });
     }
-    if (!Object.values(jobs).some((job) => job.state === "running")) {
+    if (!Object.values(jobs).some(isGoing)) {
       clearInterval(watching);
       watching = null;
     }
@@ -39,10 +46,10 @@ function watch() {
   }, 500);
 }
 
-// The place of a build's button; what it shows changes while it is fetched.
-function fetchButton(row, file) {
-  if (!facts.here || row.has("manual")) return null;
-  const place = make("span", { class: "job", "data-reference": row.reference, "data-file": file });
+// The place of a build's button; what it shows changes while it is fetched. None for what this machine does not run.
+function fetchButton(row) {
+  if (facts.here?.platform !== row.soc || DOES_NOT_FIT.has(row.status)) return null;
+  const place = make("span", { class: "job", "data-reference": row.reference, "data-file": row.file });
   showJob(place);
   return place;
 }
@@ -54,29 +61,36 @@ function showJobs() {
 function showJob(place) {
   const { reference, file } = place.dataset;
   const job = jobs[reference];
-  const state = here.has(reference) && job?.state !== "done" ? "here" : job?.state ?? "none";
-  if (state === "running" && place.dataset.state === "running") {
-    const bar = place.querySelector("progress");
-    if (job.total) Object.assign(bar, { max: job.total, value: job.completed });
-    return;
+  const shown = here.has(reference) && !["done", "running", "waiting"].includes(job?.state) ? "here" : job?.state ?? "none";
+  if (place.dataset.state !== shown) {
+    const before = place.dataset.state;
+    const hadFocus = place.contains(document.activeElement);
+    place.dataset.state = shown;
+    place.replaceChildren(...drawJob(shown, job, reference, file));
+    if (hadFocus) (place.querySelector("button") ?? place.closest("td").querySelector("button"))?.focus();
+    if (before !== undefined && ["done", "failed"].includes(shown)) told(place.innerText);
   }
-  if (place.dataset.state === state) return;
-  const before = place.dataset.state;
-  place.dataset.state = state;
-  const button = (word, path, label) => make("button", { type: "button", class: "main", "aria-label": label, onclick: () => order(path, reference) }, say(word));
-  if (state === "running") {
-    place.replaceChildren(make("progress", { "aria-label": say("fetching") }), make("button", { type: "button", onclick: () => order("/stop", reference) }, say("stop")));
-  } else if (state === "done") {
-    const text = say("fetched", { path: job.path });
+  if (shown === "running") showProgress(place, job);
+}
+
+function drawJob(shown, job, reference, file) {
+  const button = (word, path) => make("button", {
+    type: "button", class: path === "/fetch" ? "main" : null, "aria-label": say(`${word}-for`, { what: file }),
+    onclick: () => order(path, reference),
+  }, say(word));
+  const why = (text, colour = "") => make("span", { class: `why ${colour}` }, text);
+  if (shown === "running") return [make("progress", { "aria-label": say("fetching") }), why(""), button("stop", "/stop")];
+  if (shown === "waiting") return [why(say("waiting")), button("stop", "/stop")];
+  if (shown === "here") return [];
+  if (shown === "done") {
     here.add(reference);
-    place.replaceChildren(make("span", { class: "why ok" }, text));
-    if (before === "running") told(text);
-  } else if (state === "here") {
-    place.replaceChildren();
-  } else {
-    const again = button("fetch", "/fetch", say("fetch-for", { what: file }));
-    const text = state === "failed" ? say("fetch-failed", { why: job.why ?? "" }) : "";
-    place.replaceChildren(again, text ? make("span", { class: "why" }, text) : "");
-    if (text && before === "running") told(text);
+    return [why(say("fetched", { path: job.path }), "ok")];
   }
+  return [button("fetch", "/fetch"), ...(shown === "failed" ? [why(say("fetch-failed", { why: job.why ?? "" }), "no-good")] : [])];
+}
+
+function showProgress(place, job) {
+  if (!job.total) return;
+  Object.assign(place.querySelector("progress"), { max: job.total, value: job.completed });
+  place.querySelector(".why").textContent = say("fetched-part", { done: gigabytes(job.completed), all: gigabytes(job.total) });
 }
