@@ -109,7 +109,7 @@ def test_only_what_fits_the_board_is_shown_at_first(visitor: Visitor, address: s
     page = visitor.opens(address, "soc=rk3576&mem=4&rt=1.2.3&q=qwen3-4b&lang=en")
     assert visitor.sees()[0] == "Qwen3-4B"
     assert "w8a8" not in page.inner_text(".model:first-child .builds tbody")
-    assert "do not fit are not shown" in hint(page)
+    assert "does not fit is not shown" in hint(page)
     page.check("#all")
     too_large = page.locator(".model:first-child tr.no").first
     assert "too large" in too_large.inner_text()
@@ -139,7 +139,7 @@ def test_searching_filters_as_one_types(visitor: Visitor, address: str) -> None:
     page.fill("#search", "zzzz")
     assert (visitor.sees(), page.inner_text("#count")) == ([], "No build matches")
     page.fill("#search", "")
-    assert len(visitor.sees()) > 10
+    assert len(visitor.sees()) > 5
 
 
 def test_a_board_has_its_own_memory_sizes(visitor: Visitor, address: str) -> None:
@@ -157,7 +157,7 @@ def test_orders(visitor: Visitor, address: str) -> None:
         "[...document.querySelectorAll('.model')].map(m => Math.min(...[...m.querySelectorAll("
         "'tbody td:nth-child(6)')].map(t => parseFloat(t.textContent.replace('~', '')) || 1e9)))"
     )
-    assert len(needs) > 10
+    assert len(needs) > 5
     assert needs == sorted(needs)
     page.select_option("#sort", "name")
     names = [name.lower() for name in visitor.sees()]
@@ -176,17 +176,51 @@ def test_a_link_shows_others_the_same(visitor: Visitor, address: str) -> None:
     page.select_option("#sort", "small")
     page.fill("#search", "qwen")
     page.check("#all")
-    page.click("#language")
-    page.click("#theme")
+    page.locator(".pick input").first.check()
     before, link = page.inner_text("#results"), page.url
     other = visitor.opens(link)
     assert other.inner_text("#results") == before
-    assert other.evaluate("document.documentElement.dataset.theme") == "light"
-    assert other.evaluate("document.documentElement.lang") == "zh-CN"
+    assert other.inner_text("#picked-count") == "1 chosen"
+
+
+def test_a_language_and_colours_are_ones_own(visitor: Visitor, address: str) -> None:
+    """They are kept for the next time, and not handed on; a link may still name them."""
+    page = visitor.opens(address)
+    page.click("#language")
+    page.click("#theme")
+    assert "zh" not in page.url
+    page = visitor.opens(page.url)
+    assert page.evaluate("document.documentElement.lang") == "zh-CN"
+    assert page.evaluate("document.documentElement.dataset.theme") == "light"
+    page = visitor.opens(address, "lang=en&theme=dark")
+    assert page.evaluate("document.documentElement.lang") == "en"
+    assert page.evaluate("document.documentElement.dataset.theme") == "dark"
+
+
+def test_going_back_leads_to_the_board_before(visitor: Visitor, address: str) -> None:
+    page = visitor.opens(address, f"{ROCK}&q=qwen")
+    page.fill("#search", "qwen3")
+    page.select_option("#runtime", "1.2.1")
+    page.select_option("#board", "rk3588/")
+    page.wait_for_function("document.title.startsWith('RK3588')")
+    page.go_back()
+    page.wait_for_function("document.title.startsWith('RK3576')")
+    assert (chosen(page, "runtime"), chosen(page, "search")) == ("1.2.1", "qwen3")
+    page.go_back()
+    page.wait_for_function("document.getElementById('runtime').value === '1.2.3'")
+    assert chosen(page, "search") == "qwen3"
+    page.go_forward()
+    page.wait_for_function("document.getElementById('runtime').value === '1.2.1'")
 
 
 @pytest.mark.parametrize(
-    "state", ["soc=z80&mem=-3&rt=9.9&sort=%00&theme=x&lang=tlh", "%%%", "a" * 9000]
+    "state",
+    [
+        "soc=z80&mem=-3&rt=9.9&sort=%00&theme=x&lang=tlh",
+        "lang=constructor&pick=x",
+        "%%%",
+        "a" * 9000,
+    ],
 )
 def test_a_link_that_makes_no_sense_shows_the_page(
     visitor: Visitor, address: str, state: str
@@ -205,7 +239,7 @@ def clipboard(page: Page) -> str:
 def test_the_command_is_copied(visitor: Visitor, address: str) -> None:
     page = visitor.opens(address, f"{ROCK}&q=qwen2.5-1.5b+w4a16")
     page.locator("button", has_text="Copy command").first.click()
-    page.wait_for_function("document.getElementById('said').textContent.startsWith('Copied')")
+    page.locator("button", has_text="Copied ✓").wait_for()
     assert clipboard(page) == (
         "rkfetch hf:HanzoHuang/Qwen2.5-1.5B-Instruct-RKLLM/RK3576/"
         "Qwen2.5-1.5B-Instruct_RK3576_w4a16.rkllm --platform rk3576 --runtime 1.2.3"
@@ -220,7 +254,7 @@ def test_a_script_for_all_that_was_chosen(visitor: Visitor, address: str) -> Non
     assert page.inner_text("#picked-count") == "2 chosen"
     page.click("#show-script")
     page.click("#copy-script")
-    page.wait_for_function("document.getElementById('said').textContent.startsWith('Copied')")
+    page.locator("#script-said", has_text="Copied").wait_for()
     lines = clipboard(page).splitlines()
     assert lines[0] == "#!/bin/sh"
     assert "set -eu" in lines
@@ -277,6 +311,7 @@ def test_sources_that_disagree_are_shown_both(visitor: Visitor, tmp_path: Path) 
     ) or "1.2.0 / 1.2.3" in page.inner_text(".builds tbody")
     assert "sources disagree" in page.inner_text(".builds tbody")
     page.locator("button[aria-expanded]").click()
+    page.locator(".detail table").wait_for()
     assert page.locator(".detail table td", has_text="disputed").count() == 2
 
 
@@ -311,7 +346,8 @@ def test_names_are_never_more_than_text(visitor: Visitor, tmp_path: Path) -> Non
     for button in page.locator("button[aria-expanded]").all():
         button.click()
     assert page.locator("#results img, #results script").count() == 0
-    assert page.title() == HOSTILE[1]
+    assert page.title().endswith(HOSTILE[1])
+    assert "\u202e" not in page.inner_text("body")
     addresses = page.locator("#results a").evaluate_all("links => links.map(a => a.href)")
     assert all(a.startswith("https://") for a in addresses)
     page.locator(".pick input").first.check()
@@ -328,6 +364,17 @@ def picture(page: Page, name: str) -> None:
     """Keep what is seen, if somebody wants to look at it."""
     if _PICTURES:
         page.screenshot(path=str(Path(_PICTURES) / f"{name}.png"))
+
+
+def require_nothing_is_cut_off(page: Page, width: int) -> None:
+    """Look at the edges of what is shown: what a box hides is no wider than the page, either."""
+    wide = page.evaluate(
+        "width => [...document.querySelectorAll('main *, footer *')].filter(e => e.offsetParent && "
+        "!e.closest('.unseen, thead, #plot-table, dialog') && "
+        "e.getBoundingClientRect().right > width + 1).map(e => e.outerHTML.slice(0, 120))",
+        width,
+    )
+    assert wide == []
 
 
 def require_everybody_can_use(page: Page) -> None:
@@ -359,8 +406,11 @@ def test_at_every_width_in_both_languages_and_colours(
     page.check("#all")
     page.locator("button[aria-expanded]").first.click()
     page.locator(".detail table").wait_for()
-    page.locator("#plot-part summary").click()
-    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    if not page.locator("#plot").is_visible():
+        page.locator("#plot-part > details > summary").click()
+    page.locator("#plot-part details details summary").click()
+    picture(page, f"page-{width}-{language}-{theme}-open")
+    require_nothing_is_cut_off(page, width)
     require_everybody_can_use(page)
     page.locator(".pick input").first.check()
     page.click("#show-script")
@@ -379,7 +429,8 @@ def test_the_colours_are_those_that_the_system_wants(visitor: Visitor, address: 
     page.click("#theme")
     page.click("#theme")
     assert (page.inner_text("#theme"), back()) == ("Colours: dark", "rgb(17, 20, 24)")
-    assert "theme=dark" in page.url
+    page.reload()
+    assert back() == "rgb(17, 20, 24)"
 
 
 @pytest.mark.parametrize(
@@ -410,10 +461,20 @@ def test_without_a_mouse(visitor: Visitor, address: str) -> None:
     assert page.evaluate("document.activeElement.className") == "skip"
     page.keyboard.press("Enter")
     assert page.evaluate("document.activeElement.id") == "results"
-    mark = page.locator("#plot .dot").first
-    mark.focus()
+    assert "rt=1.2.3" in page.url
+    page.locator("#search").press("Enter")
+    assert page.evaluate("document.activeElement.id") == "results"
+    assert page.locator("#plot .dot[tabindex='0']").count() == 1
+    page.locator("#plot .dot[tabindex='0']").focus()
+    page.keyboard.press("Home")
+    for _ in range(100):
+        if page.locator("#plot .dot.fits:focus").count():
+            break
+        page.keyboard.press("ArrowRight")
+    said = page.inner_text("#plot-said")
+    assert said == page.locator("#plot .dot:focus").get_attribute("aria-label")
     page.keyboard.press("Enter")
-    assert chosen(page, "search") != ""
+    assert visitor.sees()[0].startswith(said.partition(",")[0])
     assert page.locator("#plot .dot.faded").count() > 0
     button = page.locator("button[aria-expanded]").first
     button.focus()
@@ -424,16 +485,18 @@ def test_without_a_mouse(visitor: Visitor, address: str) -> None:
 def test_what_was_measured_is_drawn_and_told(visitor: Visitor, address: str) -> None:
     page = visitor.opens(address, ROCK)
     marks = page.locator("#plot .dot").evaluate_all("m => m.map(x => x.getAttribute('aria-label'))")
-    assert "Qwen3-0.6B, w4a16: 24.9 tokens/s, 0.5 GB" in marks
-    page.locator("#plot-part summary").click()
-    assert page.locator("#plot-table tbody tr").count() == len(marks)
+    assert any(m.startswith("Qwen3-0.6B, w4a16: 24.9 tokens/s, 0.5 GB") for m in marks)
+    page.locator("#plot-part details details summary").click()
+    beside = page.locator("#plot-table tbody tr", has_text="Qwen3-0.6B").first.inner_text()
+    assert "0.5 GB, 24.9 tokens/s" in beside
+    assert beside.count("tokens/s") > 1
 
 
 def test_without_scripts_it_lists_the_models(browser: Any, address: str) -> None:
     context = browser.new_context(java_script_enabled=False)
     page = context.new_page()
     page.goto(address)
-    assert "Qwen2.5-1.5B-Instruct" in page.inner_text("noscript")
+    assert "Qwen2.5-1.5B-Instruct" in page.inner_text("main noscript")
     context.close()
 
 
@@ -461,6 +524,60 @@ def test_a_file_that_is_missing_is_said(
     page.wait_for_function(
         "document.getElementById('count').textContent.includes('cannot be read')"
     )
+    visitor.complaints.clear()
+
+
+def is_table(content: bytes) -> bool:
+    return content.startswith(b"rkfetchTable")
+
+
+@pytest.mark.parametrize("damage", ["cut off", "altered", "a page of the server's own"])
+def test_a_file_that_is_damaged_is_said(
+    visitor: Visitor, shipped: list[Build], tmp_path: Path, damage: str
+) -> None:
+    address = write_page(tmp_path, shipped)
+    for path in (tmp_path / "page").glob("*.js"):
+        content = path.read_bytes()
+        if is_table(content):
+            middle = len(content) // 2
+            path.write_bytes(
+                {
+                    "cut off": content[:middle],
+                    "altered": content[:middle] + b"AAAAAAAA" + content[middle + 8 :],
+                    "a page of the server's own": b"<!doctype html><title>Hello</title>",
+                }[damage]
+            )
+    page = visitor.page
+    page.goto(f"{address}#lang=en")
+    page.locator("#count", has_text="cannot be read").wait_for()
+    assert visitor.sees() == []
+    visitor.complaints.clear()
+
+
+def test_a_page_without_its_folder_says_so(
+    visitor: Visitor, shipped: list[Build], tmp_path: Path
+) -> None:
+    address = write_page(tmp_path, shipped)
+    for path in (tmp_path / "page").iterdir():
+        path.unlink()
+    visitor.page.goto(address)
+    assert "is the folder “page” beside it" in visitor.page.inner_text("#broken")
+    assert visitor.page.locator("#broken").is_visible()
+    visitor.complaints.clear()
+
+
+def test_what_was_shown_of_another_soc_is_gone_at_once(
+    visitor: Visitor, shipped: list[Build], tmp_path: Path
+) -> None:
+    """Also where the table of the new one cannot be had."""
+    address = write_page(tmp_path, shipped)
+    page = visitor.opens(address, ROCK)
+    tables = page.evaluate("facts.platforms.filter(p => p.id === 'rk3588').map(p => p.table)")
+    (tmp_path / tables[0]).unlink()
+    page.select_option("#board", "rk3588/")
+    page.locator("#count", has_text="cannot be read").wait_for()
+    page.fill("#search", "q")
+    assert (visitor.sees(), "cannot be read" in page.inner_text("#count")) == ([], True)
     visitor.complaints.clear()
 
 
@@ -495,4 +612,4 @@ def test_ten_thousand_builds_are_no_burden(visitor: Visitor, tmp_path: Path) -> 
     assert page.locator(".model h3").first.inner_text() == "Model-104"
     page.fill("#search", "")
     page.evaluate("scrollTo(0, document.body.scrollHeight)")
-    page.wait_for_function("document.querySelectorAll('.model').length > 40")
+    page.wait_for_function("document.querySelectorAll('.model').length > 12")

@@ -42,6 +42,12 @@ function draw() {
   markPlot(all);
 }
 
+function clear() {
+  groups = [];
+  drawn = 0;
+  for (const id of ["list", "more", "hint"]) by(id).replaceChildren();
+}
+
 function showCount(models, builds, hidden) {
   const builds_ = builds === 1 ? say("build-one") : say("builds", { n: builds });
   const count = say(models === 1 ? "count-one" : "count", { models, builds: builds_ });

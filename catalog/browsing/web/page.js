@@ -42,9 +42,7 @@ async function show() {
     const coming = load(platform().table);
     if (rows[0]?.soc !== asked) {
       take(null);
-      by("list").replaceChildren();
-      by("more").replaceChildren();
-      by("hint").textContent = "";
+      clear();
       by("count").textContent = say("loading");
     }
     fill();

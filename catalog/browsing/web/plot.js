@@ -71,7 +71,7 @@ function axes({ width, height, left, bottom, top, right, most, fastest, x, y }) 
 // What the board's memory leaves for a model; further right is what it cannot load.
 function limitLine({ height, bottom, top, most, x }) {
   const limit = (room() - facts.memory.system) / 1e9;
-  const values = { has: `${state.mem} GB`, room: `${limit.toFixed(1)} GB` };
+  const values = { has: `${state.mem} GB` };
   const isSeen = Boolean(state.mem) && limit < most;
   by("plot-note").textContent = state.mem ? say(isSeen ? "plot-limit-note" : "plot-no-limit", values) : say("plot-note");
   if (!isSeen) return [];

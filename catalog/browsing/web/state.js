@@ -91,8 +91,8 @@ function writeAddress() {
   const shown = BOARD.map((key) => state[key]).join("/");
   const isNew = board !== null && board !== shown;
   board = shown;
-  if (`#${said}` === location.hash) return;
-  history[isNew ? "pushState" : "replaceState"](null, "", `#${said}`);
   const memory = state.mem ? ` ${state.mem} GB` : "";
   document.title = `${state.board || state.soc.toUpperCase()}${memory} – ${facts.name}`;
+  if (`#${said}` === location.hash) return;
+  history[isNew ? "pushState" : "replaceState"](null, "", `#${said}`);
 }

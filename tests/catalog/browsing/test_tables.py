@@ -6,6 +6,7 @@ import base64
 import gzip
 import json
 import re
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -26,6 +27,7 @@ from rkfetch.registry.model import (
     Target,
     settle,
 )
+from rkfetch.registry.resolve import resolve
 from rkfetch.registry.runtimes import RELEASES
 from rkfetch.registry.sightings import Outcome, Sighting
 from rkfetch.registry.versions import Version
@@ -54,7 +56,7 @@ def table(*builds: Build, platform: str = "rk3576") -> Any:
 
 def told(verdicts: Any, profile: int, at: int) -> tuple[str, list[Any]]:
     """What the page makes of a row of ``profiles``."""
-    level, reasons = verdicts["verdicts"][verdicts["profiles"][profile][at]]
+    level, reasons, _ = verdicts["verdicts"][verdicts["profiles"][profile][at]]
     return level, [verdicts["reasons"][number] for number in reasons]
 
 
@@ -173,7 +175,7 @@ def test_flags_and_evidence() -> None:
     ]
     (evidence,) = shown.evidence[0]
     assert evidence["companions"] == [["vision", "v.rknn", 5]]
-    assert evidence["attributes"]["toolkit"] == [["1.2.3", "header", "header", "", None]]
+    assert evidence["attributes"]["toolkit"] == [["1.2.3", "header", "header", "", None, "counts"]]
 
 
 # --- files ---------------------------------------------------------------------------------------
@@ -202,3 +204,43 @@ def test_nothing_that_is_told_ends_its_place_in_the_page() -> None:
     )[PAGE]
     assert b"<script>alert" not in page
     assert b"<!--" not in page
+
+
+# --- which of two builds -------------------------------------------------------------------------
+
+
+@given(st.lists(artifacts(), min_size=2, max_size=8), st.sampled_from(RELEASES))
+def test_builds_are_ordered_as_they_are_taken(
+    given_artifacts: list[Artifact], runtime: Any
+) -> None:
+    """Of builds that may be used, the page's first is the one that `resolve` takes."""
+    builds = [
+        Build(replace(a, path=f"{n}.rkllm", attributes={**a.attributes, **_ON_RK3576}))
+        for n, a in enumerate(given_artifacts)
+    ]
+    content = table(*builds).content
+    at = 1 + RELEASES.index(runtime)
+    columns = content["builds"]
+    by_page = sorted(
+        range(len(builds)),
+        key=lambda n: (
+            content["verdicts"][content["profiles"][columns["f"][n]][at]][2],
+            columns["o"][n],
+        ),
+    )
+    target = Target(platform=Platform.RK3576, runtime=runtime)
+    resolution = resolve([b.artifact for b in builds], target)
+    usable = [c.artifact.path for c in resolution.ranked]
+    assert [columns["p"][n] for n in by_page if columns["p"][n] in usable] == usable
+
+
+_ON_RK3576 = settle(
+    [Evidence(attribute="platform", value="rk3576", origin=Origin.HEADER, place="header")]
+)
+
+
+def test_what_deceives_the_eye_is_not_shown() -> None:
+    hidden = build(1, path="\u202eknllkr.png.rkllm")
+    plain = build(2, model="a\u202eb")
+    assert table(hidden, plain).builds == 1
+    assert table(plain).content["models"][0][0] == "a\ufffdb"
