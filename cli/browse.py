@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import functools
+import select
+import signal
 import sys
+import threading
+from contextlib import suppress
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -15,7 +20,7 @@ from .opening import open_catalog
 from .output import emit, say
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from rkfetch.catalog.browsing.server import PageServer
     from rkfetch.catalog.browsing.tables import Build
@@ -45,7 +50,7 @@ def browse_command(
 
     The page is served to this machine alone, until Ctrl-C, and asks no network; its Fetch buttons
     do what `rkfetch fetch` does. Prints its address. Over ssh, carry the port to your own machine:
-    `ssh -L 8787:127.0.0.1:8787 user@board rkfetch browse --port 8787`.
+    `ssh -t -L 8787:127.0.0.1:8787 user@board rkfetch browse --port 8787`.
 
     \b
     Examples:
@@ -68,17 +73,18 @@ def browse_command(
     with open_catalog(quiet=quiet) as catalog:
         builds = builds_of(catalog)
         as_of = catalog.as_of()
-    here = _here(target, builds)
+    installed = functools.partial(_installed, builds)
     about = About(
         name="rkfetch",
         date=(as_of or datetime.now(timezone.utc)).strftime("%Y-%m-%dT%H:%M:%SZ"),
-        here=here,
+        here={**_here(target), "installed": installed()},
     )
     try:
         server = PageServer(
             site(about, builds),
             references=[reference_of(build) for build in builds],
             command=lambda reference: _fetch_command(reference, target),
+            installed=installed,
             port=port,
         )
     except OSError as error:
@@ -88,22 +94,32 @@ def browse_command(
     with server:
         emit(server.address)
         sys.stdout.flush()
-        if opens and not _opened(server.address) and not quiet:
-            say("open this address in a browser")
+        if opens:
+            threading.Thread(
+                target=_open, args=(server.address_for_once,), kwargs={"quiet": quiet}, daemon=True
+            ).start()
         if not quiet:
             say("Ctrl-C ends it")
         _serve(server, quiet=quiet)
 
 
 def _serve(server: PageServer, *, quiet: bool) -> None:
-    """Answer until Ctrl-C, which is how this ends."""
+    """Answer until Ctrl-C, or until the terminal or the ssh that it was started from is gone."""
     from .main import Interrupted
 
-    try:
-        server.serve()
-    except Interrupted:
-        if server.running and not quiet:
-            say("stopping what is being fetched; what has come is kept, and used the next time")
+    if signal.getsignal(signal.SIGHUP) is signal.SIG_DFL:
+        signal.signal(signal.SIGHUP, signal.getsignal(signal.SIGTERM))
+    with suppress(Interrupted):
+        server.serve(_is_read)
+    if server.jobs.going and not quiet:
+        say("stopping what is being fetched; what has come is kept, and used the next time")
+
+
+def _is_read() -> bool:
+    """Tell whether somebody can still read what this prints."""
+    waiting = select.poll()
+    waiting.register(1, 0)
+    return not waiting.poll(0)
 
 
 def reference_of(build: Build) -> str:
@@ -113,32 +129,41 @@ def reference_of(build: Build) -> str:
     return exactly(build.artifact.source, build.artifact.name)
 
 
-def _here(target: Target, builds: Sequence[Build]) -> Mapping[str, Any]:
+def _here(target: Target) -> dict[str, Any]:
     """Return what the page knows of this machine."""
-    from rkfetch.registry.store import Store, home
-
-    digests = set(Store(home()).digests())
     memory = target.memory_bytes
     return {
         "platform": target.platform.value,
         "runtime": str(target.runtime) if target.runtime else None,
-        "memory": f"{memory / 2**30:.1f}" if memory else None,
-        "installed": [reference_of(b) for b in builds if b.artifact.sha256 in digests],
+        "memory": f"{memory / 2**30:.3f}" if memory else None,
     }
+
+
+def _installed(builds: Sequence[Build]) -> list[str]:
+    """Return what of the page is on this machine by now."""
+    from rkfetch.registry.store import Store, home
+
+    digests = set(Store(home()).digests())
+    return [reference_of(build) for build in builds if build.artifact.sha256 in digests]
 
 
 def _fetch_command(reference: str, target: Target) -> list[str]:
     """Return the command line that fetches a build for the board that the page was opened for."""
-    given = {"--platform": target.platform.value, "--runtime": target.runtime}
+    given = {
+        "--platform": target.platform.value,
+        "--runtime": target.runtime,
+        "--driver": target.driver,
+        "--memory": target.memory_bytes,
+    }
     told = [text for name, value in given.items() if value for text in (name, str(value))]
     return [sys.executable, "-m", "rkfetch", "fetch", reference, "--json", *told]
 
 
-def _opened(address: str) -> bool:
-    """Open a browser, where there is a screen; tells whether there was one."""
+def _open(address: str, *, quiet: bool) -> None:
+    """Open a browser, where there is a screen."""
     import os
     import webbrowser
 
-    if not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
-        return False
-    return webbrowser.open(address)
+    has_screen = bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
+    if not (has_screen and webbrowser.open(address)) and not quiet:
+        say("open this address in a browser")

@@ -8,15 +8,16 @@ a foreign name may be pointed here; and what can be fetched is only what the pag
 from __future__ import annotations
 
 import json
+import re
 import secrets
-import subprocess
+import sys
 import threading
 from contextlib import suppress
-from dataclasses import dataclass, field
 from hmac import compare_digest
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
+from .jobs import Jobs, read_object
 from .site import FOLDER, PAGE
 
 if TYPE_CHECKING:
@@ -28,106 +29,21 @@ KEY_HEADER = "X-Rkfetch-Key"
 _HOST = "127.0.0.1"
 _LARGEST_QUESTION = 8192
 """Bytes of a request to fetch something."""
-_LARGEST_LINE = 1 << 16
-_STOPS_WITHIN_S = 20
 _TYPES = {
     "html": "text/html; charset=utf-8",
     "js": "text/javascript; charset=utf-8",
-    "css": "text/css",
+    "css": "text/css; charset=utf-8",
 }
+_LENGTH = re.compile(r"[0-9]{1,6}")
+_NO_KEY = b"open the whole address that rkfetch browse has printed\n"
+_ELSEWHERE = (
+    b"this page answers to its own address only: open the one that rkfetch browse has printed; "
+    b"if ssh carries its port, to the same port\n"
+)
 _POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src data:; connect-src 'self'; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
-
-
-@dataclass
-class Job:
-    """One build on its way to this machine, by a process of its own."""
-
-    process: subprocess.Popen[str]
-    state: Literal["running", "done", "failed", "stopped"] = "running"
-    total: int | None = None
-    completed: int = 0
-    path: str | None = None
-    why: str | None = None
-    _threads: list[threading.Thread] = field(default_factory=list)
-
-    @classmethod
-    def start(cls, command: Sequence[str]) -> Self:
-        """Begin; what the process says is read as it comes."""
-        pipe = subprocess.PIPE
-        process = subprocess.Popen(  # noqa: S603 - our own program
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=pipe,
-            stderr=pipe,
-            text=True,
-            errors="replace",
-            start_new_session=True,  # Ctrl-C reaches it through us, once
-        )
-        job = cls(process)
-        thread = threading.Thread(target=job._follow, daemon=True)
-        job._threads.append(thread)
-        thread.start()
-        return job
-
-    def _follow(self) -> None:
-        process = self.process
-        assert process.stdout is not None
-        assert process.stderr is not None
-        answers: list[str] = []
-        answer_of = process.stdout.read
-        reader = threading.Thread(target=lambda: answers.append(answer_of()), daemon=True)
-        reader.start()
-        while line := process.stderr.readline(_LARGEST_LINE):
-            said = _object(line)
-            total, completed = said.get("total"), said.get("completed")
-            if isinstance(completed, int):
-                self.completed = completed
-                self.total = total if isinstance(total, int) else self.total
-        code = process.wait()
-        reader.join()
-        answer = _object("".join(answers))
-        if code == 0 and answer.get("status") == "ok":
-            self.path, self.state = str(answer.get("path")), "done"
-            return
-        error = answer.get("error")
-        told = error if isinstance(error, dict) else {}
-        self.why = (
-            ". ".join(str(told[k]) for k in ("message", "hint") if told.get(k)) or f"exit {code}"
-        )
-        self.state = "stopped" if code in {130, -15} else "failed"
-
-    def stop(self) -> None:
-        """Ask it to end; what has come is kept, and the next one goes on with it."""
-        with suppress(ProcessLookupError):
-            self.process.terminate()
-
-    def join(self) -> None:
-        """Wait until it has ended; one that does not is killed."""
-        for thread in self._threads:
-            thread.join(_STOPS_WITHIN_S)
-        if self.process.poll() is None:
-            self.process.kill()
-
-    def as_json(self) -> dict[str, Any]:
-        """Return how far it is."""
-        return {
-            "state": self.state,
-            "total": self.total,
-            "completed": self.completed,
-            "path": self.path,
-            "why": self.why,
-        }
-
-
-def _object(text: str) -> dict[str, Any]:
-    try:
-        value = json.loads(text)
-    except ValueError:
-        return {}
-    return value if isinstance(value, dict) else {}
 
 
 class PageServer:
@@ -139,12 +55,14 @@ class PageServer:
         *,
         references: Collection[str],
         command: Callable[[str], Sequence[str]],
+        installed: Callable[[], Sequence[str]],
         port: int = 0,
     ) -> None:
         """Take the files of `site`.
 
         ``references`` are what may be fetched, ``command`` makes the command line that does it and
-        answers as ``rkfetch fetch --json``. A ``port`` of 0 is any that is free.
+        answers as ``rkfetch fetch --json``, ``installed`` tells what is here. A ``port`` of 0 is
+        any that is free.
 
         Raises:
             OSError: the port is taken, or not to be had.
@@ -152,9 +70,10 @@ class PageServer:
         self._files = files
         self._key = secrets.token_urlsafe(24)
         self._references = frozenset(references)
-        self._command = command
-        self._jobs: dict[str, Job] = {}
+        self._ticket: str | None = secrets.token_urlsafe(24)
         self._lock = threading.Lock()
+        self.installed = installed
+        self.jobs = Jobs(command)
         self._server = _Server((_HOST, port), _Handler)
         self._server.page = self
 
@@ -163,24 +82,23 @@ class PageServer:
         """Where the page is, with the key to it."""
         return f"http://{_HOST}:{self._server.server_port}/?key={self._key}"
 
-    def serve(self) -> None:
-        """Answer until interrupted."""
-        self._server.serve_forever(poll_interval=0.2)
+    @property
+    def address_for_once(self) -> str:
+        """The same for one visit: every user of a machine sees with what a browser was started."""
+        return f"http://{_HOST}:{self._server.server_port}/?once={self._ticket}"
+
+    def serve(self, lasts: Callable[[], bool] = lambda: True) -> None:
+        """Answer until interrupted, or until ``lasts``, which is asked now and then, denies it."""
+        self._server.lasts = lasts
+        with suppress(_Over):
+            self._server.serve_forever(poll_interval=0.2)
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
         self._server.server_close()
-        for job in self._jobs.values():
-            job.stop()
-        for job in self._jobs.values():
-            job.join()
-
-    @property
-    def running(self) -> int:
-        """How many downloads are on their way."""
-        return sum(job.state == "running" for job in self._jobs.values())
+        self.jobs.close()
 
     # --- what is asked -----------------------------------------------------------------------
 
@@ -198,31 +116,40 @@ class PageServer:
         """Return a file of the page; an unknown one is None."""
         return self._files.get(path.lstrip("/") or PAGE)
 
+    def redeem(self, ticket: str) -> str | None:
+        """Return the address with its key to the first who has the ticket."""
+        with self._lock:
+            known, self._ticket = self._ticket, None
+            if known is not None and compare_digest(ticket.encode(), known.encode()):
+                return f"/?key={self._key}"
+            self._ticket = known
+        return None
+
     def fetch(self, reference: str) -> bool:
-        """Begin to fetch a build, unless it is on its way; tells whether there is such a build."""
+        """Have a build fetched, unless it is on its way; tells whether the page lists it."""
         if reference not in self._references:
             return False
-        with self._lock:
-            job = self._jobs.get(reference)
-            if job is None or job.state != "running":
-                self._jobs[reference] = Job.start(self._command(reference))
+        self.jobs.ask(reference)
         return True
 
-    def stop(self, reference: str) -> bool:
-        """Stop fetching a build; tells whether it was asked for."""
-        job = self._jobs.get(reference)
-        if job is not None:
-            job.stop()
-        return job is not None
 
-    def jobs(self) -> dict[str, Any]:
-        """Return how far everything is that was asked for, by its reference."""
-        return {reference: job.as_json() for reference, job in self._jobs.items()}
+class _Over(Exception):  # noqa: N818 - no error
+    """Nobody is there any more to serve for."""
 
 
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
     page: PageServer
+    lasts: Callable[[], bool]
+
+    def service_actions(self) -> None:
+        if not self.lasts():
+            raise _Over
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        # Who closes a tab, or reloads it, leaves an answer half sent.
+        if not isinstance(sys.exc_info()[1], (ConnectionError, TimeoutError)):
+            super().handle_error(request, client_address)
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -238,15 +165,22 @@ class _Handler(BaseHTTPRequestHandler):
         key = query.removeprefix("key=") if path == "/" else self.headers[KEY_HEADER]
         is_file = path.startswith(f"/{FOLDER}/")  # the catalog is no secret
         if not page.is_own(self.headers["Host"], self.headers["Origin"]):
-            self._answer(403)
+            self._answer(403, _ELSEWHERE)
+        elif path == "/" and query.startswith("once="):
+            address = page.redeem(query.removeprefix("once="))
+            self._answer(403 if address is None else 303, _NO_KEY, Location=address)
         elif not is_file and not page.fits(key):
-            self._answer(403, b"open the whole address that rkfetch browse has printed\n")
+            self._answer(403, _NO_KEY)
         elif path == "/jobs":
-            self._answer_json(page.jobs())
+            self._answer_json(page.jobs.as_json())
+        elif path == "/installed":
+            self._answer_json(list(page.installed()))
         else:
             content = page.file(path)
             kind = _TYPES.get(path.rpartition(".")[2], _TYPES["html"])
-            self._answer(404 if content is None else 200, content or b"", kind)
+            # A file is named by what is in it.
+            keep = "private, max-age=31536000, immutable" if is_file and content else "no-store"
+            self._answer(404 if content is None else 200, content or b"", kind, Cache_Control=keep)
 
     def do_POST(self) -> None:
         page = self.server.page
@@ -254,37 +188,48 @@ class _Handler(BaseHTTPRequestHandler):
         if not own or not page.fits(self.headers[KEY_HEADER]):
             self._answer(403)
             return
-        act = {"/fetch": page.fetch, "/stop": page.stop}.get(self.path)
+        act = {"/fetch": page.fetch, "/stop": page.jobs.stop}.get(self.path)
         reference = self._question().get("reference")
         if act is None or not isinstance(reference, str) or not act(reference):
             self._answer(404)
         else:
-            self._answer_json(page.jobs())
+            self._answer_json(page.jobs.as_json())
 
     def _question(self) -> dict[str, Any]:
         length = self.headers["Content-Length"] or ""
-        if not length.isdecimal() or int(length) > _LARGEST_QUESTION:
+        if not _LENGTH.fullmatch(length) or int(length) > _LARGEST_QUESTION:
             self.close_connection = True
             return {}
-        return _object(self.rfile.read(int(length)).decode("utf-8", "replace"))
+        return read_object(self.rfile.read(int(length)).decode("utf-8", "replace"))
 
     def _answer_json(self, value: Any) -> None:
         self._answer(200, json.dumps(value).encode(), "application/json")
 
-    def _answer(self, status: int, content: bytes = b"", kind: str = "text/plain") -> None:
+    def _answer(
+        self,
+        status: int,
+        content: bytes = b"",
+        kind: str = "text/plain; charset=utf-8",
+        **more: str | None,
+    ) -> None:
         if status == 403:
             self.close_connection = True
+        headers = {
+            "Content-Type": kind,
+            "Content-Length": str(len(content)),
+            "Cache-Control": "no-store",
+            "Content-Security-Policy": _POLICY,
+            "X-Content-Type-Options": "nosniff",
+            "Referrer-Policy": "no-referrer",
+            "Cross-Origin-Resource-Policy": "same-origin",
+            **{name.replace("_", "-"): value for name, value in more.items()},
+        }
         self.send_response(status)
-        self.send_header("Content-Type", f"{kind}; charset=utf-8")
-        self.send_header("Content-Length", str(len(content)))
-        self.send_header("Cache-Control", "no-store")
-        self.send_header("Content-Security-Policy", _POLICY)
-        self.send_header("X-Content-Type-Options", "nosniff")
-        self.send_header("Referrer-Policy", "no-referrer")
-        self.send_header("Cross-Origin-Resource-Policy", "same-origin")
+        for name, value in headers.items():
+            if value is not None:
+                self.send_header(name, value)
         self.end_headers()
-        with suppress(ConnectionError):
-            self.wfile.write(content)
+        self.wfile.write(content)
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - its name there
         """Say nothing: the terminal is for what the user does."""

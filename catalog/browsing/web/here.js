@@ -21,6 +21,14 @@ async function ask(path, reference) {
   return answer.json();
 }
 
+// What came since the page was made.
+function nowHere(references) {
+  const known = [...here].sort().join();
+  here.clear();
+  for (const reference of references) here.add(reference);
+  if ([...here].sort().join() !== known) draw();
+}
+
 async function order(path, reference) {
   try {
     jobs = await ask(path, reference);
@@ -92,5 +100,5 @@ function drawJob(shown, job, reference, file) {
 function showProgress(place, job) {
   if (!job.total) return;
   Object.assign(place.querySelector("progress"), { max: job.total, value: job.completed });
-  place.querySelector(".why").textContent = say("fetched-part", { done: gigabytes(job.completed), all: gigabytes(job.total) });
+  place.querySelector(".why").textContent = say(job.part > 1 ? "fetched-encoder" : "fetched-part", { done: gigabytes(job.completed), all: gigabytes(job.total) });
 }

@@ -14,7 +14,7 @@ function fill() {
   const sizes = new Set(own.length ? own : GB);
   if (state.mem) sizes.add(Number(state.mem));
   const inOrder = [...sizes].sort((a, b) => a - b);
-  by("memory").replaceChildren(option("", say("any"), state.mem), ...inOrder.map((gb) => option(gb, `${gb} GB`, state.mem)));
+  by("memory").replaceChildren(option("", say("any"), state.mem), ...inOrder.map((gb) => option(gb, `${Math.round(gb * 10) / 10} GB`, state.mem)));
   by("runtime").replaceChildren(option("", say("not-known"), state.rt), ...[...facts.runtimes].reverse().map((v) => option(v, v, state.rt)));
   const quants = new Set((table?.quants ?? []).flatMap((q) => q.split(" / ")).filter(Boolean));
   if (state.quant) quants.add(state.quant);
@@ -113,4 +113,5 @@ by("broken").remove();
 by("top").hidden = false;
 fold();
 show();
+if (facts.here) ask("/installed").then(nowHere, () => {});
 if (facts.here) ask("/jobs").then((found) => { jobs = found; showJobs(); if (Object.values(jobs).some(isGoing)) watch(); }, () => {});

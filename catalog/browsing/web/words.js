@@ -149,6 +149,7 @@ const rkfetchWords = {
     "size-more": "{size} and more",
     waiting: "Waiting for the one before",
     "fetched-part": "{done} of {all}",
+    "fetched-encoder": "its vision encoder: {done} of {all}",
     "stop-for": "Stop fetching {what}",
     reason: {},
   },
@@ -308,6 +309,7 @@ const rkfetchWords = {
     "size-more": "{size} 以上",
     waiting: "等待前一个下载完成",
     "fetched-part": "{done}，共 {all}",
+    "fetched-encoder": "视觉编码器：{done}，共 {all}",
     "stop-for": "停止下载 {what}",
     reason: {
       "format-1.0.0": "转换工具 1.0.0 的文件从运行时 1.0.1 起被拒绝",
