@@ -121,9 +121,13 @@ function judgeAll() {
   judgedFor = asked;
 }
 
+function prepare() {
+  texts ??= rows.map((row) => row.words);
+}
+
 function matching() {
   const asked = state.q.toLowerCase().split(/\s+/).filter(Boolean).map((w) => [w, squeeze(w) || w]);
-  if (asked.length) texts ??= rows.map((row) => row.words);
+  if (asked.length) prepare();
   return rows.filter((row, n) => {
     if (state.quant && !row.quant.split(" / ").some((q) => q === state.quant || q.startsWith(`${state.quant}_g`))) return false;
     if (state.ctx && !(row.get("c") >= Number(state.ctx))) return false;
@@ -131,6 +135,7 @@ function matching() {
   });
 }
 
+const collator = new Intl.Collator("en", { numeric: true });
 const last = (value) => value ?? Infinity;
 // Which of two builds rkfetch would take.
 const taken = (a, b) => RANK[a.status] - RANK[b.status] || a.verdict[2] - b.verdict[2] || a.get("o") - b.get("o");
@@ -145,18 +150,14 @@ const compare = {
 
 // The models of these builds in the order that is asked for: {name, builds, first}.
 function grouped(found) {
-  const groups = new Map();
-  for (const row of found) {
-    const name = row.model[0];
-    if (groups.has(name)) groups.get(name).push(row);
-    else groups.set(name, [row]);
-  }
+  const groups = [];
+  for (const row of found) (groups[row.get("m")] ??= []).push(row);
   const within = ["best", "name"].includes(state.sort) ? taken : compare[state.sort];
   const least = (builds, order) => builds.reduce((a, b) => (order(b, a) < 0 ? b : a));
-  const models = [...groups].map(([name, builds]) => ({ name, builds, first: least(builds, within) }));
+  const models = Object.values(groups).map((builds) => ({ name: builds[0].model[0], builds, first: least(builds, within) }));
   // A model whose name nobody tells comes last.
   models.sort((a, b) => (a.name === "") - (b.name === "") || compare[state.sort](a.first, b.first) ||
-    a.name.localeCompare(b.name, "en", { numeric: true }));
+    collator.compare(a.name, b.name));
   return models;
 }
 

@@ -56,6 +56,7 @@ async function show() {
   fill();
   draw();
   showPicked();
+  (window.requestIdleCallback ?? setTimeout)(prepare);
 }
 
 function follow(id, key) {

@@ -207,7 +207,8 @@ function asTable(figures) {
   }
   const kinds = Object.keys(KINDS).filter((name) => figures.some((f) => kind(f.quant) === name));
   const cell = (found, name) => make("td", { class: "number" }, ...found.filter((f) => kind(f.quant) === name).flatMap((f, n) => [
-    n ? make("br") : "", `${gigabytes(f.bytes)}${say("join-list")}${f.speed.toFixed(1)} ${say("head-speed")}`]));
+    n ? make("br") : "", f.quant === KINDS[name].label ? "" : `${f.quant} `,
+    `${gigabytes(f.bytes)}${say("join-list")}${f.speed.toFixed(1)} ${say("head-speed")}`]));
   return make("table", {},
     make("thead", {}, make("tr", {}, make("th", { scope: "col" }, say("plot-model")),
       ...kinds.map((name) => make("th", { scope: "col", class: "number" }, KINDS[name].label)), make("th", { scope: "col" }, say("source")))),
