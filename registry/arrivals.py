@@ -72,6 +72,7 @@ class Arrivals:
     liars: list[Route] = field(default_factory=list)
     """Those whose bytes another place contradicted."""
     _told_at: float = 0.0
+    _told_of_damage: bool = False
 
     def piece(
         self, route: Route, connections: int, rate: float | None = None, *, is_warm: bool = False
@@ -189,7 +190,10 @@ class Arrivals:
             self._lose([(start, end)])
             self.resumed = max(0, self.resumed - (end - start))
             self.follower.go_back(start)
-            self.reasons.append("the partial file was damaged on the disk")
+            # A bad stretch takes many reads, and is one thing to tell; all being lost is another.
+            if start == 0 or not self._told_of_damage:
+                self._told_of_damage = True
+                self.reasons.append("the partial file was damaged on the disk")
             self.changed.notify_all()
 
     def doubt(self, trusted: Route) -> bool:

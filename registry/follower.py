@@ -195,7 +195,9 @@ class Follower:
                 end = self._position + count
             else:
                 buffer = bytearray()
-                end = min(self._prefix, self._position + _READ_BYTES)
+                # On the same borders wherever it begins, so that a bad spot costs one of them.
+                border = (self._position // _READ_BYTES + 1) * _READ_BYTES
+                end = min(self._prefix, border)
                 if self._expected is not None and self._position < self._expected[0]:
                     end = min(end, self._expected[0])
                 self._queued_to = end

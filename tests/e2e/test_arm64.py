@@ -10,14 +10,13 @@ import os
 import re
 import shlex
 import shutil
-import subprocess
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
-from arm64 import PACKAGES, PIP, make_arm64
+from arm64 import PACKAGES, make_arm64
 from e2e.world import W4
 from packed import folder_of_the_run, make_pyz
 from test_readme import README, ROOT, transcript
@@ -29,11 +28,6 @@ if TYPE_CHECKING:
 # Everything takes ten times as long under qemu: minutes where others want the processor, too.
 pytestmark = [pytest.mark.once, pytest.mark.timeout(900)]
 
-ARM_WHEELS = [
-    *("--only-binary=:all:", "--implementation=cp", "--python-version=3.11"),
-    *("--platform=manylinux2014_aarch64", "--platform=manylinux_2_28_aarch64", "--platform=any"),
-]
-
 
 @pytest.fixture(scope="session")
 def arm64(tmp_path_factory: pytest.TempPathFactory) -> Arm64:
@@ -42,25 +36,11 @@ def arm64(tmp_path_factory: pytest.TempPathFactory) -> Arm64:
 
 @pytest.fixture(scope="session")
 def pip_installed(arm64: Arm64, tmp_path_factory: pytest.TempPathFactory) -> str:
-    """Install rkfetch with the root's own pip, and return the command.
-
-    The wheels come in over this machine's pip: a resolver under qemu takes minutes.
-    """
+    """Install rkfetch with the root's own pip, and return the command."""
     with folder_of_the_run(tmp_path_factory, "arm64-pip") as mark:
-        wheels, venv = arm64.root / "wheels", arm64.root / "venv"
+        venv = arm64.root / "venv"
         if not (mark / "done").exists():
-            pip = [sys.executable, "-m", "pip", "-q"]
-            subprocess.run([*pip, "wheel", "--no-deps", "-w", wheels, ROOT], check=True)
-            (own,) = wheels.iterdir()
-            subprocess.run([*pip, "download", "-d", wheels, *ARM_WHEELS, own], check=True)
-            arm64.run("python3", "-m", "venv", "--without-pip", arm64.inside(venv))
-            python = arm64.inside(venv / "bin" / "python")
-            (pips,) = (arm64.root / PIP.lstrip("/")).glob("pip-*.whl")
-            install = ["install", "-q", "--no-index", "--no-compile"]
-            arm64.run(
-                *("env", f"PYTHONPATH={arm64.inside(pips)}", python, "-m", "pip"),
-                *(*install, f"--find-links={arm64.inside(wheels)}", "rkfetch"),
-            )
+            arm64.install(venv)
             (mark / "done").touch()
     return arm64.inside(venv / "bin" / "rkfetch")
 

@@ -425,7 +425,7 @@ class TestWaiting:
     def test_the_environment_sets_the_stall_time(
         self, hub: Hub, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setenv("HF_HUB_DOWNLOAD_TIMEOUT", "0.2")
+        monkeypatch.setenv("HF_HUB_DOWNLOAD_TIMEOUT", "1")  # a slow machine needs some to answer
         hub.break_it(Fault(stall_after=10, stall_s=5))
         with Http() as http, pytest.raises(NetworkError, match="stalled"):
             body(http, resolve_url(REPO, FILE))
@@ -777,12 +777,19 @@ class TestHttpBytes:
         assert HttpBytes(http, ARTIFACT).tail(10) == CONTENT[-10:]
 
 
-def test_what_the_kernel_tells_of_a_connection_is_taken_or_left(
-    http: Http, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_the_kernel_tells_of_a_connection_is_taken(http: Http) -> None:
+    with socket.socket() as any_socket:
+        if len(any_socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 104)) < 104:
+            pytest.skip("qemu-user cuts off what the kernel tells")
     told = http.request("HEAD", resolve_url(REPO, FILE)).round_trip_s
     assert told is not None
     assert 0 < told < 10
+
+
+def test_where_the_kernel_tells_nothing_of_a_connection_it_is_done_without(
+    http: Http, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    http.request("HEAD", resolve_url(REPO, FILE))  # connects
     # As qemu-user gives it to a program of another processor.
     monkeypatch.setattr(socket.socket, "getsockopt", lambda *_: bytes(4))
     assert http.request("HEAD", resolve_url(REPO, FILE)).round_trip_s is None

@@ -82,10 +82,12 @@ class TestRkllama:
         runs(tmp_path, 10, "rkllama_server")
         assert found(tmp_path) == ["/running", "/too", "/etc-says"]
 
-    @pytest.mark.skipif(os.getuid() != 0, reason="only root can give a folder away")
     def test_what_another_user_runs_counts_for_nothing(self, tmp_path: Path) -> None:
         runs(tmp_path, 7, "rkllama_server", "--models", "/theirs")
-        os.chown(tmp_path / "proc/7", 12345, 12345)
+        try:
+            os.chown(tmp_path / "proc/7", 12345, 12345)
+        except OSError:
+            pytest.skip("only root can give a folder away, and only to whom its namespace knows")
         assert found(tmp_path) == []
 
     def test_a_unit_that_starts_it(self, tmp_path: Path) -> None:
