@@ -277,6 +277,23 @@ def test_only_what_this_machine_runs_has_a_button(visitor: Visitor, world: World
         assert (done.code, done.json["target"]["platform"]) == (0, "rk3588"), done.err
 
 
+def test_a_set_up_file_from_the_page_is_locked(visitor: Visitor, world: World) -> None:
+    with browsing(world) as here:
+        page = visitor.opens(here.address, "lang=zh&q=qwen2.5-1.5b")
+        for box in page.locator(".pick input").all():
+            box.check()
+        page.click("#show-script")
+        page.check("#forms input[value=toml]")
+        declared = page.input_value("#script-text")
+    world.cwd = world.home.parent
+    (world.cwd / "rkfetch.toml").write_text(declared)
+    done = world.run("lock", "--json")
+    assert done.code == 0, done.err
+    (target,) = done.json["targets"]
+    assert (target["target"]["platform"], target["target"]["runtime"]) == ("rk3576", "1.2.3")
+    assert [m["files"][0]["path"] for m in target["models"]] == [W4, W8]
+
+
 def test_a_server_that_has_ended_is_said(visitor: Visitor, world: World) -> None:
     with browsing(world) as here:
         page = visitor.opens(here.address, "lang=zh&q=qwen2.5-1.5b+w4a16")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,7 @@ from axe_playwright_python.sync_playwright import Axe
 from rkfetch.catalog.browsing.tables import Build
 from rkfetch.catalog.entries import Companion, Repository
 from rkfetch.catalog.measured import measured_memory
+from rkfetch.catalog.models import exactly, parse_reference
 from rkfetch.catalog.places import together
 from rkfetch.registry.model import (
     Artifact,
@@ -263,10 +265,67 @@ def test_a_script_for_all_that_was_chosen(visitor: Visitor, address: str) -> Non
         "Qwen2.5-1.5B-Instruct_RK3576_w4a16.rkllm",
         "Qwen3-1.7B_RK3576_w8a8.rkllm",
     ]
+    with page.expect_download() as saved:
+        page.click("#download")
+    assert saved.value.suggested_filename == "set-up.sh"
+    assert saved.value.path().read_text() == clipboard(page)
+    page.keyboard.press("Escape")
+    page.select_option("#runtime", "1.2.1")
+    page.click("#show-script")
+    assert "--runtime 1.2.1" in page.input_value("#script-text")
     page.keyboard.press("Escape")
     page.click("#clear-picked")
     assert page.locator("#picked").is_hidden()
     assert page.locator(".pick input:checked").count() == 0
+
+
+def test_what_runs_on_no_other_soc_is_not_taken_along(visitor: Visitor, address: str) -> None:
+    page = visitor.opens(address, ROCK)
+    page.locator(".pick input").first.check()
+    page.select_option("#board", "rk3588/")
+    page.wait_for_function("document.title.startsWith('RK3588')")
+    page.locator(".model").first.wait_for()
+    assert page.locator("#picked").is_hidden()
+    assert "pick=" not in page.url
+
+
+def test_copying_that_is_not_allowed_leaves_it_to_the_hand(visitor: Visitor, address: str) -> None:
+    page = visitor.opens(address, ROCK)
+    page.evaluate(
+        "() => { navigator.clipboard.writeText = () => Promise.reject();"
+        " document.execCommand = () => false; }"
+    )
+    page.locator("button", has_text="Copy command").first.click()
+    assert page.inner_text("#script-title") == "Copy it by hand"
+    assert page.locator("#forms").is_hidden()
+    selected = page.evaluate(
+        "(field => field.value.slice(field.selectionStart, field.selectionEnd))"
+        "(document.getElementById('script-text'))"
+    )
+    assert str(selected).startswith("rkfetch hf:")
+
+
+def test_every_command_means_the_build_that_it_stands_beside(
+    visitor: Visitor, address: str, shipped: list[Build]
+) -> None:
+    """Of whatever is in the catalog; what no command fetches has none."""
+    known = {exactly(b.artifact.source, b.artifact.name): b.artifact.availability for b in shipped}
+    count = 0
+    for soc in (*(p.value for p in Platform), "unknown"):
+        page = visitor.opens(address, f"soc={soc}&rt=1.2.3&all=1&lang=en")
+        told = page.evaluate("rows.map(row => [row.reference, row.command, row.has('manual')])")
+        count += len(told)
+        for reference, command, is_manual in told:
+            by_hand = known[reference] is Availability.MANUAL
+            assert is_manual == by_hand
+            words = shlex.split(command)
+            assert words[:2] == ["rkfetch", reference]
+            assert by_hand or parse_reference(reference).file is not None
+            assert words[2:-2] == ([] if soc == "unknown" else ["--platform", soc])
+    assert count > 100
+    page = visitor.opens(address, "soc=rk3588&q=manual&all=1&lang=en")
+    row = page.locator(".builds tbody tr", has_text="by hand").first
+    assert row.locator("button").all_inner_texts() == ["Evidence"]
 
 
 # --- evidence ------------------------------------------------------------------------------------
