@@ -456,7 +456,7 @@ class Http:
             if self._wire is None:
                 from .wire import WireTransport
 
-                self._wire = WireTransport(_tls_context())
+                self._wire = WireTransport(tls_context())
             return self._wire
 
     def _opened_client(self) -> httpx.Client:
@@ -465,7 +465,7 @@ class Http:
             if self._client is None:
                 import httpx
 
-                tls = _tls_context()
+                tls = tls_context()
                 try:
                     self._client = httpx.Client(verify=tls)
                 except (ImportError, ValueError) as error:
@@ -489,10 +489,13 @@ def _without_secrets(headers: Mapping[str, str]) -> dict[str, str]:
     return {name: value for name, value in headers.items() if name.lower() not in secret}
 
 
-def _tls_context() -> ssl.SSLContext:
+def tls_context() -> ssl.SSLContext:
     """Trust what the user's bundle says, else the system's and Mozilla's authorities together.
 
     The system's hold what a company added; a small board may have none at all.
+
+    Raises:
+        UsageError: what the user names cannot be read.
     """
     import ssl
 

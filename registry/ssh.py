@@ -36,6 +36,8 @@ _SHORT = re.compile(_USER + _HOST, re.ASCII)
 _CONNECT_S = 20
 _ALIVE_S = 15
 _ALIVE_TIMES = 4
+_LEFT_ALONE_S = 600
+"""How long a connection waits for more of what it was made for; ours may have been killed."""
 _LONGEST_TEXT = 1 << 20
 _PATIENCE_S = 20.0
 
@@ -139,8 +141,9 @@ class Ssh:
         """Have a connection; asks for a password if there is a terminal to ask at."""
         with tempfile.TemporaryFile() as talk:
             # No pipe: the connection that stays in the background would keep it open.
+            stays = ("-o", "ControlMaster=auto", "-o", f"ControlPersist={_LEFT_ALONE_S}")
             done = subprocess.run(  # noqa: S603 - our own words, and a name that was checked
-                self._line("-o", "ControlMaster=auto", "-o", "ControlPersist=yes", command="true"),
+                self._line(*stays, command="true"),
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=talk,

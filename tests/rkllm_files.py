@@ -153,6 +153,10 @@ def _directory(layers: int, file_type: int) -> list[bytes]:
     return [*entries, tensor("output_norm.weight", (16,), 0, offset)]
 
 
+_MOST_AT_ONCE = 1 << 27
+"""Bytes that `random` makes in one go; it counts bits, with 32 of them."""
+
+
 def _data(layers: int, body_bytes: int, seed: int) -> bytes:
     """Ordinary tensors, the program block and matrices; ``body_bytes``, or the least needed."""
     noise = random.Random(seed)
@@ -161,7 +165,8 @@ def _data(layers: int, body_bytes: int, seed: int) -> bytes:
     program = struct.pack("<QQ3Q", 0x4D4C4C52, 1, *sections).ljust(256, b"\0")
     program += b"\x10\0\0\0RKRK".ljust(sum(sections), b"\1")
     rest = max(64, body_bytes - len(ordinary) - len(program))
-    return ordinary + program + noise.randbytes(rest)
+    parts = [_MOST_AT_ONCE] * (rest // _MOST_AT_ONCE) + [rest % _MOST_AT_ONCE]
+    return b"".join([ordinary, program, *map(noise.randbytes, parts)])
 
 
 def rkllm_bytes(

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from rkfetch.registry import addresses
 from rkfetch.registry.errors import AuthenticationError, IntegrityError, NetworkError
 from rkfetch.registry.failures import TransientError, failure_of_status
-from rkfetch.registry.http import rkfetch_version
+from rkfetch.registry.http import rkfetch_version, tls_context
 from rkfetch.registry.hub import endpoint, hub_token
 
 if TYPE_CHECKING:
@@ -142,6 +142,7 @@ def _client(base: str, turn_page: Callable[[], None], courtesy: Courtesy | None)
     limits = httpx2.Timeout(READ_TIMEOUT_S, connect=CONNECT_TIMEOUT_S)
     guard = partial(_guard, base=base, limits=limits)
     return Client(
+        verify=tls_context(),
         follow_redirects=True,
         timeout=limits,
         event_hooks={"request": [guard], "response": [judge]},

@@ -202,3 +202,16 @@ def test_over_tls_from_end_to_end(
     )
     assert refused.code == 6
     assert "SSL_CERT_FILE" in refused.json["error"]["hint"]
+
+
+def test_certificates_that_are_not_there_are_no_riddle(world: World, tmp_path: Path) -> None:
+    """For downloads and for the catalog, which huggingface_hub's own client asks."""
+    world.add(W4, size=1000)
+    world.update()
+    world.env["SSL_CERT_FILE"] = str(tmp_path / "gone.pem")
+    asked = ("qwen2.5-1.5b@w4a16", "--platform", "rk3576", "--runtime", "1.2.3")
+    for command in (("catalog", "update"), asked):
+        done = world.run(*command)
+        assert done.code != 0
+        assert "SSL_CERT_FILE names certificates that cannot be read" in done.err
+        assert "bug" not in done.err
