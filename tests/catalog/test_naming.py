@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import re
 import sys
 import time
 from pathlib import Path
@@ -626,13 +627,18 @@ def test_any_text_is_read(repo: str, path: str) -> None:
     ids=lambda path: path[:12],
 )
 def test_long_names_are_quick(path: str) -> None:
+    """What takes 50 ms where finding a few thousand words takes half a one is more than linear."""
     guess("warm/up-rk3576", "Qwen3-4B.rkllm")
-    best = 1.0
+    best = usual = 1.0
     for attempt in range(3):
-        start = time.perf_counter()
-        guess(f"{attempt}{path}", f"{attempt}{path}", card=CardFacts(base_model=f"{attempt}{path}"))
-        best = min(best, time.perf_counter() - start)
-    assert best < 0.05
+        name = f"{attempt}{path}"
+        start = time.thread_time()
+        guess(name, name, card=CardFacts(base_model=name))
+        best = min(best, time.thread_time() - start)
+        start = time.thread_time()
+        re.findall(r"[a-z]+|\d+", f"{attempt}qwen2.5-1.5b " * 400)
+        usual = min(usual, time.thread_time() - start)
+    assert best < 100 * usual
 
 
 def _benchmark() -> Any:

@@ -61,7 +61,7 @@ def waits() -> list[float]:
 @pytest.fixture
 def http(hub: Hub, waits: list[float]) -> Iterator[Http]:
     with Http(
-        stall_timeout_s=0.5, connect_timeout_s=2, sleep=waits.append, random=lambda: 1.0
+        stall_timeout_s=1.5, connect_timeout_s=5, sleep=waits.append, random=lambda: 1.0
     ) as http:
         yield http
 
