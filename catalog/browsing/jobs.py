@@ -43,7 +43,11 @@ class Job:
         with self._lock:
             if self.state != "waiting":
                 return
-            process = self._process = _start(self._command)
+            try:
+                process = self._process = _start(self._command)
+            except OSError as error:
+                self.state, self._end = "failed", {"path": None, "why": str(error)}
+                return
             self.state = "running"
         answers: list[str] = []
         assert process.stdout is not None
@@ -62,13 +66,14 @@ class Job:
             completed = said.get("completed")
             if not isinstance(completed, int):
                 continue
-            # The encoder of a vision model comes after it; a download begun anew says so.
-            is_next = completed < self._told["completed"] and said.get("status") != "restarting"
-            total = said.get("total")
+            before, total = self._told, said.get("total")
+            total = total if isinstance(total, int) else before["total"]
+            # The encoder of a vision model comes after it, and is of another size.
+            is_next = completed < before["completed"] and total != before["total"]
             self._told = {
-                "total": total if isinstance(total, int) else self._told["total"],
+                "total": total,
                 "completed": completed,
-                "part": self._told["part"] + is_next,
+                "part": before["part"] + is_next,
             }
 
     def _conclude(self, code: int, answer: dict[str, Any]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +11,7 @@ import pytest
 from e2e.test_scenarios import run_on_small_disk
 from e2e.world import World
 from hub.server import Fault, Hub
+from rkfetch.registry.serving import rkllama
 from rknn_files import rknn_bytes
 
 if TYPE_CHECKING:
@@ -316,3 +318,36 @@ def test_what_is_another_chips_encoder_by_its_content_is_not_locked(lonely: Worl
     report = declared(lonely).run("lock", "--json").json
     assert locked_files(report) == [MODEL]
     assert "should be its vision encoder, but" in report["targets"][0]["models"][0]["alone"]
+
+
+# --- for a server ---------------------------------------------------------------------------------
+
+
+def test_rkllama_gets_both_halves_and_a_modelfile_for_pictures(world: World) -> None:
+    models = world.home.parent / "served"
+    done = world.run(*ASKED, "--for", "rkllama", "--models", str(models), "--json")
+    assert done.code == 0, done.err
+    serving = done.json["serving"]
+    folder = Path(serving["model"]).parent
+    assert Path(serving["encoder"]) == folder / Path(ENCODER).name
+    stored = {path.read_bytes() for path in (*world.models(), *encoders(world))}
+    assert {path.read_bytes() for path in folder.glob("*.r*")} == stored
+    said = rkllama.read((folder / "Modelfile").read_text())
+    assert said["IMG_START"] == "<|vision_start|>"
+    assert {"IMAGE_WIDTH", "IMAGE_HEIGHT", "N_IMAGE_TOKENS"} <= set(said)
+
+
+def test_the_demo_is_that_for_pictures_and_of_words_alone_the_other(world: World) -> None:
+    both = world.run(*ASKED, "--for", "plain", "-q")
+    assert both.code == 0, both.err
+    assert shlex.split(both.out)[:4:2] == ["demo", str(encoders(world)[0])]
+    words_only = world.run(*ASKED, "--text-only", "--for", "plain", "-q")
+    assert shlex.split(words_only.out)[0] == "llm_demo"
+
+
+def test_orkllm_gets_the_language_half_and_says_what_it_cannot(world: World) -> None:
+    models = world.home.parent / "served"
+    done = world.run(*ASKED, "--for", "orkllm", "--models", str(models))
+    assert done.code == 0, done.err
+    assert list(models.rglob("*.rknn")) == []
+    assert "oRKLLM does not use vision encoders: it will answer to text only" in words(done.err)
