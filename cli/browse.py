@@ -81,7 +81,7 @@ def browse_command(
     )
     try:
         server = PageServer(
-            site(about, builds),
+            site(about, builds, target),
             references=[reference_of(build) for build in builds],
             command=lambda reference: _fetch_command(reference, target),
             installed=installed,
@@ -135,6 +135,7 @@ def _here(target: Target) -> dict[str, Any]:
     return {
         "platform": target.platform.value,
         "runtime": str(target.runtime) if target.runtime else None,
+        "driver": str(target.driver) if target.driver else None,
         "memory": f"{memory / 2**30:.3f}" if memory else None,
     }
 

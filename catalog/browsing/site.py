@@ -27,6 +27,8 @@ from .tables import BUILDS_A_FILE, tables
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
+    from rkfetch.registry.model import Target
+
     from .tables import Build, Table
 
 PAGE = "index.html"
@@ -63,13 +65,14 @@ class About(NamedTuple):
     """What is known of the machine that shows it; None for a page that others publish."""
 
 
-def site(about: About, builds: Iterable[Build]) -> dict[str, bytes]:
+def site(about: About, builds: Iterable[Build], board: Target | None = None) -> dict[str, bytes]:
     """Return the files of a page by their paths; the page itself is the last.
 
-    The same builds give the same files.
+    The same builds give the same files. ``board`` is the one that shows it, if any: its NPU driver
+    is judged, too.
     """
     made: dict[str, bytes] = {}
-    shown = tables(builds, RELEASES)
+    shown = tables(builds, RELEASES, board)
     facts = {
         "name": about.name,
         "date": about.date,

@@ -53,15 +53,25 @@ class Table(NamedTuple):
     """Of each `BUILDS_A_FILE` builds, in their order."""
 
 
-def tables(builds: Iterable[Build], runtimes: Sequence[Version]) -> list[Table]:
-    """Return a table for each SoC, in the order of `Platform`, and one of builds without a SoC."""
+def tables(
+    builds: Iterable[Build], runtimes: Sequence[Version], board: Target | None = None
+) -> list[Table]:
+    """Return a table for each SoC, in the order of `Platform`, and one of builds without a SoC.
+
+    Builds for the SoC of ``board`` are judged with its NPU driver, too; no other board has that.
+    """
     sorted_out: dict[Platform | None, list[Build]] = {p: [] for p in (*Platform, None)}
     for build in _each_once(builds):
         artifact = build.artifact
         if artifact.role not in NO_MODELS and artifact.availability in SHOWN and _has_a_name(build):
             sorted_out[artifact.platform].append(build)
     return [
-        _table(platform, sorted(found, key=_order), runtimes)
+        _table(
+            platform,
+            sorted(found, key=_order),
+            runtimes,
+            driver=board.driver if board is not None and board.platform is platform else None,
+        )
         for platform, found in sorted_out.items()
         if found or platform is not None
     ]
@@ -97,10 +107,14 @@ def _order(build: Build) -> tuple[object, ...]:
 
 
 def _table(
-    platform: Platform | None, builds: Sequence[Build], runtimes: Sequence[Version]
+    platform: Platform | None,
+    builds: Sequence[Build],
+    runtimes: Sequence[Version],
+    *,
+    driver: Version | None,
 ) -> Table:
     judged = platform or Platform.RK3576
-    verdicts = Verdicts(judged, runtimes)
+    verdicts = Verdicts(judged, runtimes, driver)
     models, repositories = Interned(), Interned()
     quants, toolkits = Interned(), Interned()
     columns: dict[str, list[Any]] = {name: [] for name in "mrpqtcsnkvfaxo"}

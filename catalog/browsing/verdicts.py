@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from rkfetch.registry.compat import rules_about
+from rkfetch.registry.compat import driver_reasons, rules_about
 from rkfetch.registry.judge import judge
 from rkfetch.registry.model import Target
 from rkfetch.registry.resolve import preference
@@ -38,10 +38,18 @@ class Interned:
 
 
 class Verdicts:
-    """What the rules say of builds for one SoC, on each of ``runtimes`` and on an unknown one."""
+    """What the rules say of builds for one SoC, on each of ``runtimes`` and on an unknown one.
 
-    def __init__(self, platform: Platform, runtimes: Sequence[Version]) -> None:
-        self._targets = [Target(platform=platform, runtime=r) for r in (None, *runtimes)]
+    An NPU driver counts where it is known: a page that many boards read has none.
+    """
+
+    def __init__(
+        self, platform: Platform, runtimes: Sequence[Version], driver: Version | None = None
+    ) -> None:
+        self._driver = driver
+        self._targets = [
+            Target(platform=platform, runtime=r, driver=driver) for r in (None, *runtimes)
+        ]
         self._reasons = Interned()
         self._verdicts = Interned()
         self._profiles = Interned()
@@ -49,7 +57,7 @@ class Verdicts:
 
     def profile(self, artifact: Artifact) -> int:
         """Return the number of a build's row in ``profiles``: its verdicts on all runtimes."""
-        key = _what_counts(artifact)
+        key = self._what_counts(artifact)
         if key is not None and key in self._known:
             return self._known[key]
         row = tuple(self._number(artifact, target) for target in self._targets)
@@ -57,6 +65,11 @@ class Verdicts:
         if key is not None:
             self._known[key] = number
         return number
+
+    def _what_counts(self, artifact: Artifact) -> Hashable | None:
+        known = _what_counts(artifact)
+        of_driver = driver_reasons(self._driver, artifact.quant, artifact.size_bytes)
+        return None if known is None else (known, *of_driver)
 
     def _number(self, artifact: Artifact, target: Target) -> int:
         verdict = judge(artifact, target)

@@ -277,6 +277,28 @@ def test_only_what_this_machine_runs_has_a_button(visitor: Visitor, world: World
         assert (done.code, done.json["target"]["platform"]) == (0, "rk3588"), done.err
 
 
+@pytest.mark.parametrize(
+    ("language", "why"),
+    [
+        ("en", "NPU driver 0.8.2 fails every w8a8"),
+        ("zh", "NPU 驱动 0.8.2 上所有 w8a8 矩阵乘法都会失败"),
+    ],
+)
+def test_this_boards_driver_counts(visitor: Visitor, world: World, language: str, why: str) -> None:
+    """What the page says of a file on this board is what its Fetch would come to."""
+    with browsing(world, "--driver", "0.8.2") as here:
+        page = visitor.opens(here.address, f"lang={language}&q=qwen2.5-1.5b&all=1")
+        refused = page.locator("tr.no", has_text=W8)
+        assert why in refused.locator(".verdict").inner_text()
+        assert refused.locator(".job").count() == 0
+        runs = page.locator(".builds tbody tr", has_text=W4)
+        assert "0.8.2" in (runs.locator(".verdict strong").get_attribute("title") or "")
+        assert runs.locator(".job button").count() == 1
+    done = world.run("fetch", f"hf:{QWEN}/{W8}", *BOARD, "--driver", "0.8.2")
+    assert done.code == 3
+    assert "NPU driver 0.8.2" in done.err
+
+
 def test_a_set_up_file_from_the_page_is_locked(visitor: Visitor, world: World) -> None:
     with browsing(world) as here:
         page = visitor.opens(here.address, "lang=zh&q=qwen2.5-1.5b")

@@ -155,9 +155,9 @@ function commands(row) {
 }
 
 function reasonsOf(row) {
-  const values = { toolkit: row.toolkit, runtime: state.rt, quant: row.quant };
-  const said = row.reasons.map(([rule, text, source]) => ({
-    text: words.reason[rule]?.replace(/\{(\w+)\}/g, (_, name) => values[name]) ?? text, source,
+  const values = { toolkit: row.toolkit, runtime: state.rt, quant: row.quant, driver: facts.here?.driver };
+  const said = row.reasons.map(([rule, text, source, level]) => ({
+    text: (words.reason[`${rule}/${level}`] ?? words.reason[rule])?.replace(/\{(\w+)\}/g, (_, name) => values[name]) ?? text, source,
   }));
   if (!row.leaves(facts.memory.comfort)) {
     const how = say(row.measured ? "measured" : "estimated");

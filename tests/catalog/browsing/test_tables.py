@@ -101,21 +101,37 @@ def artifacts(draw: st.DrawFn) -> Artifact:
         path="c.rkllm",
         attributes=settle(evidence),
         sightings=sightings,
+        size_bytes=draw(st.sampled_from([None, 10**9, 4 * 10**9])),
     )
 
 
-@given(st.lists(artifacts(), min_size=1, max_size=12))
-def test_what_is_written_down_is_what_the_rules_say(given_artifacts: list[Artifact]) -> None:
+DRIVERS = (None, Version("0.8.2"), Version("0.9.6"), Version("0.9.8"))
+
+
+@given(st.lists(artifacts(), min_size=1, max_size=12), st.sampled_from(DRIVERS))
+def test_what_is_written_down_is_what_the_rules_say(
+    given_artifacts: list[Artifact], driver: Version | None
+) -> None:
     """Whatever came before it, a build has its own verdict on every runtime."""
-    verdicts = Verdicts(Platform.RK3576, RELEASES)
+    verdicts = Verdicts(Platform.RK3576, RELEASES, driver)
     profiles = [verdicts.profile(artifact) for artifact in given_artifacts]
     written = verdicts.as_json()
     for artifact, profile in zip(given_artifacts, profiles, strict=True):
         for at, runtime in enumerate((None, *RELEASES)):
-            verdict = judge(artifact, Target(platform=Platform.RK3576, runtime=runtime))
+            target = Target(platform=Platform.RK3576, runtime=runtime, driver=driver)
+            verdict = judge(artifact, target)
             level, reasons = told(written, profile, at)
             assert level == verdict.level.value
             assert [r[:3] for r in reasons] == [[r.rule, r.text, r.source] for r in verdict.reasons]
+
+
+def test_a_driver_counts_for_its_own_board_alone() -> None:
+    builds = [build(n, platform=p, quant="w8a8") for n, p in enumerate(("rk3576", "rk3588"))]
+    board = Target(platform=Platform.RK3576, driver=Version("0.8.2"))
+    found = {t.platform: t.content for t in tables(builds, RELEASES, board)}
+    rules = {soc: {reason[0] for reason in found[soc]["reasons"]} for soc in ("rk3576", "rk3588")}
+    assert "driver" in rules["rk3576"]
+    assert "driver" not in rules["rk3588"]
 
 
 def test_builds_that_are_alike_share_a_verdict() -> None:
