@@ -270,10 +270,13 @@ def test_a_script_for_all_that_was_chosen(visitor: Visitor, address: str) -> Non
     assert saved.value.suggested_filename == "set-up.sh"
     assert saved.value.path().read_text() == clipboard(page)
     page.keyboard.press("Escape")
-    page.select_option("#runtime", "1.2.1")
+    page.select_option("#runtime", "1.3.0")
     page.click("#show-script")
-    assert "--runtime 1.2.1" in page.input_value("#script-text")
+    assert "--runtime 1.3.0" in page.input_value("#script-text")
     page.keyboard.press("Escape")
+    page.select_option("#runtime", "1.2.1")  # which runs neither
+    assert page.locator("#picked").is_hidden()
+    page.select_option("#runtime", "1.2.3")
     page.click("#clear-picked")
     assert page.locator("#picked").is_hidden()
     assert page.locator(".pick input:checked").count() == 0

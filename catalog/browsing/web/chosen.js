@@ -37,6 +37,8 @@ async function copied(text) {
 
 // --- what is chosen -------------------------------------------------------------------------------
 
+// A set-up with what does not run would end there.
+const canPick = (row) => !row.has("manual") && !DOES_NOT_FIT.has(row.status);
 const isPicked = (row) => picked.includes(row.reference);
 
 function pick(row, isChosen) {
@@ -50,7 +52,7 @@ function pick(row, isChosen) {
 function pickedRows() {
   if (picked.length === 0) return [];
   const known = new Map(rows.map((row) => [row.reference, row]));
-  return picked.map((reference) => known.get(reference)).filter((row) => row && !row.has("manual"));
+  return picked.map((reference) => known.get(reference)).filter((row) => row && canPick(row));
 }
 
 function showPicked() {

@@ -151,7 +151,7 @@ function commands(row) {
     type: "button", "aria-label": say("copy-command-for", { what: row.file }),
     onclick: (event) => copy(row.command, event.currentTarget),
   }, say("copy-command"));
-  return [make("label", { class: "pick" }, box, say("pick")), button, fetchButton(row)];
+  return [canPick(row) ? make("label", { class: "pick" }, box, say("pick")) : null, button, fetchButton(row)];
 }
 
 function reasonsOf(row) {
