@@ -9,10 +9,12 @@ import sys
 import threading
 from contextlib import suppress
 from datetime import datetime, timezone
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+import rkfetch
 from rkfetch.registry.errors import UsageError
 
 from . import options
@@ -25,6 +27,10 @@ if TYPE_CHECKING:
     from rkfetch.catalog.browsing.server import PageServer
     from rkfetch.catalog.browsing.tables import Build
     from rkfetch.registry.model import Target
+
+
+_RUN = "import sys; sys.path[0] = sys.argv.pop(1); from rkfetch.cli.main import main; main()"
+"""In place of the current folder, whose files are none of ours, comes the one rkfetch lies in."""
 
 
 def browse_command(
@@ -157,7 +163,17 @@ def _fetch_command(reference: str, target: Target) -> list[str]:
         "--memory": target.memory_bytes,
     }
     told = [text for name, value in given.items() if value for text in (name, str(value))]
-    return [sys.executable, "-m", "rkfetch", "fetch", reference, "--json", *told]
+    (folder, *_) = rkfetch.__path__
+    return [
+        sys.executable,
+        "-c",
+        _RUN,
+        str(Path(folder).parent),
+        "fetch",
+        reference,
+        "--json",
+        *told,
+    ]
 
 
 def _open(address: str, *, quiet: bool) -> None:

@@ -60,6 +60,9 @@ class Browsing:
             answer = connection.getresponse()
             return answer.status, answer.read().decode()
 
+    def jobs(self) -> dict[str, Any]:
+        return dict(json.loads(self.ask("GET", "/jobs", X_Rkfetch_Key=self.key)[1]))
+
     def end(self) -> tuple[int, str]:
         self.process.send_signal(signal.SIGINT)
         out, err = self.process.communicate(timeout=60)

@@ -9,6 +9,7 @@ import runpy
 import shutil
 import subprocess
 import sys
+import time
 import zipfile
 from email import message_from_bytes
 from importlib.metadata import requires
@@ -19,7 +20,8 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from e2e.world import W4
+from browser.test_browse import browsing
+from e2e.world import QWEN, W4
 from packed import MAKE, interpreter, make_pyz
 from users import ALICE, require_users, run_as
 
@@ -96,6 +98,20 @@ def test_the_catalog_learns_and_is_read(packed: World) -> None:
     assert packed.run("catalog", "update").code == 0
     found = packed.run("search", "qwen2.5", *HERE, "--platform", "rk3576", "--json").json
     assert W4 in {build["path"] for build in found["results"]}
+
+
+def test_the_page_fetches(packed: World) -> None:
+    """By a process that finds rkfetch where the file was unpacked, and nothing in its folder."""
+    reference = f"hf:{QWEN}/{W4}"
+    packed.cwd = packed.home.parent
+    (packed.cwd / "rkfetch.py").write_text("raise SystemExit('not ours')")
+    with browsing(packed) as here:
+        here.ask("POST", "/fetch", {"reference": reference}, X_Rkfetch_Key=here.key)
+        deadline = time.monotonic() + 120
+        while (job := here.jobs()[reference])["state"] in {"waiting", "running"}:
+            assert time.monotonic() < deadline, job
+            time.sleep(0.1)
+    assert job["state"] == "done", job
 
 
 def test_a_signature_needs_what_is_not_in_it(bare: World, tmp_path: Path) -> None:

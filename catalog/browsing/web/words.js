@@ -305,7 +305,7 @@ const rkfetchWords = {
     "toml-note": "保存为 rkfetch.toml，先运行 rkfetch lock，再在每块开发板上运行 rkfetch sync。",
     "made-for": "由 rkfetch 页面生成，适用于 {board}。",
     "made-size": "共 {n} 个模型，大小：{size}。",
-    "size-unknown": "大小未知",
+    "size-unknown": "未知",
     "size-more": "{size} 以上",
     waiting: "等待前一个下载完成",
     "fetched-part": "{done}，共 {all}",
