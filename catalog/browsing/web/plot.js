@@ -17,32 +17,49 @@ const KINDS = {
 };
 const kind = (quant) => (quant.startsWith("w4a16") ? "w4" : quant.startsWith("w8") ? "w8" : "other");
 
+const REACH = 14; // pixels from a mark within which a pointer or finger means it: it is 28 of them wide
+
 let plotted = null;
-let marks = []; // of each figure: {figure, element, label, x, y, state, rows}
+let marks = []; // of each figure: {figure, element, label, x, y, rows, others, status, isAsked}
+let tabStop = null; // the mark at which the Tab key stops
+let pointed = null; // the mark of which the line beneath tells
 
 function drawPlot() {
-  const isNarrow = innerWidth < 600;
-  const asked = [state.soc, state.mem, document.documentElement.lang, isNarrow].join("/");
-  if (plotted === asked) return;
-  plotted = asked;
-  marks = [];
   const figures = (facts.measured[state.soc] ?? []).map(([model, quant, bytes, speed, source]) => ({ model, quant, bytes, speed, source }));
   by("plot-part").hidden = figures.length === 0;
+  const width = by("plot").clientWidth || 340; // none while it is folded
+  const asked = [state.soc, state.mem, document.documentElement.lang, width].join("/");
+  if (plotted === asked) return;
+  // Drawn anew for another width, it stays where somebody is.
+  const isSame = plotted?.startsWith(`${state.soc}/`);
+  const [stopped, pointedAt] = [tabStop, pointed].map((mark) => (isSame ? marks.indexOf(mark) : -1));
+  const hadFocus = by("plot").contains(document.activeElement);
+  plotted = asked;
+  marks = [];
   if (figures.length === 0) return;
   by("plot-title").textContent = say("plot-title", { soc: state.soc.toUpperCase() });
-  const at = scales(figures, isNarrow);
+  const at = scales(figures, width);
   const svg = shape("svg", { viewBox: `0 0 ${at.width} ${at.height}`, role: "group", "aria-labelledby": "plot-title" });
   svg.append(...axes(at), ...limitLine(at), ...pairs(figures, at));
   for (const figure of figures) svg.append(drawMark(figure, at));
   for (const mark of marks) svg.append(mark.label);
   svg.addEventListener("keydown", walk);
-  by("plot").replaceChildren(legend(figures), svg);
+  svg.addEventListener("pointermove", (event) => {
+    const near = event.pointerType === "touch" ? null : nearest(event);
+    if (near && near !== pointed) tell(near);
+  });
+  svg.addEventListener("click", (event) => press(nearest(event), event));
+  by("plot").replaceChildren(make("p", { class: "legend" }), svg);
   by("plot-table").replaceChildren(asTable(figures));
-  tell(null);
+  for (const mark of marks) placeLabel(mark, at);
+  pointed = marks[pointedAt] ?? null;
+  stopAt(marks[stopped]);
+  if (hadFocus) tabStop?.element.focus();
 }
 
-function scales(figures, isNarrow) {
-  const [width, height, left, bottom, top, right] = [isNarrow ? 360 : 760, isNarrow ? 300 : 330, 44, 44, 14, 14];
+// A unit of the drawing is a pixel, so that neither its words nor what is to be hit shrink with it.
+function scales(figures, width) {
+  const [height, left, bottom, top, right] = [width < 600 ? 300 : 330, 44, 44, 22, 14];
   const most = Math.max(...figures.map((f) => f.bytes)) / 1e9;
   const fastest = Math.max(...figures.map((f) => f.speed));
   return {
@@ -70,15 +87,19 @@ function axes({ width, height, left, bottom, top, right, most, fastest, x, y }) 
 
 // What the board's memory leaves for a model; further right is what it cannot load.
 function limitLine({ height, bottom, top, most, x }) {
-  const limit = (room() - facts.memory.system) / 1e9;
-  const values = { has: `${state.mem} GB` };
+  const left = room() - facts.memory.system;
+  const limit = Math.max(0, left) / 1e9;
+  const values = {
+    has: `${Math.round(state.mem * 10) / 10} GB`, all: gigabytes(room()), system: gigabytes(facts.memory.system), left: gigabytes(left),
+  };
   const isSeen = Boolean(state.mem) && limit < most;
-  by("plot-note").textContent = state.mem ? say(isSeen ? "plot-limit-note" : "plot-no-limit", values) : say("plot-note");
+  const why = say("plot-limit-why", values);
+  const notes = state.mem ? [say("plot-note"), why, say(isSeen ? "plot-limit-right" : "plot-limit-beyond")] : [say("plot-note")];
+  by("plot-note").textContent = notes.join(say("plot-join"));
   if (!isSeen) return [];
-  return [
-    shape("line", { class: "limit", x1: x(limit), x2: x(limit), y1: top, y2: height - bottom }),
-    shape("text", { x: x(limit) - 5, y: top + 12, "text-anchor": "end" }, say("plot-limit", values)),
-  ];
+  return [shape("g", { class: "limit" }, shape("title", {}, why),
+    shape("line", { x1: x(limit), x2: x(limit), y1: top, y2: height - bottom }),
+    shape("text", { x: x(limit), y: top - 8, "text-anchor": "middle" }, say("plot-limit", values)))];
 }
 
 function byModel(figures) {
@@ -95,17 +116,20 @@ function pairs(figures, { x, y }) {
 
 function drawMark(figure, at) {
   const [x, y] = [at.x(figure.bytes / 1e9), at.y(figure.speed)];
-  // A finger needs more than the mark.
-  const target = shape("circle", { class: "target", cx: x, cy: y, r: 12 });
+  const target = shape("circle", { class: "target", cx: x, cy: y, r: REACH });
   const element = shape("g", { role: "button" }, target, KINDS[kind(figure.quant)].draw(x, y));
-  const isRight = x > at.width * 0.6;
-  const label = shape("text", { class: "label", x: x + (isRight ? -10 : 10), y: y - 8, "text-anchor": isRight ? "end" : "start" }, figure.model);
-  const mark = { figure, element, label };
-  element.addEventListener("click", () => choose(mark));
-  for (const name of ["pointerenter", "focus"]) element.addEventListener(name, () => tell(mark));
-  element.addEventListener("pointerleave", () => tell(null));
+  const label = shape("text", { class: "label", y: y - 9 }, figure.model);
+  const mark = { figure, element, label, x, y };
+  element.addEventListener("focus", () => { tell(mark); stopAt(mark); });
   marks.push(mark);
   return element;
+}
+
+function placeLabel(mark, { width }) {
+  const length = mark.label.getComputedTextLength();
+  mark.start = Math.max(2, Math.min(mark.x + 8, width - length - 2));
+  mark.end = mark.start + length;
+  mark.label.setAttribute("x", mark.start);
 }
 
 // --- which of them somebody publishes for the board -------------------------------------------
@@ -113,89 +137,160 @@ function drawMark(figure, at) {
 const plainName = (name) => squeeze(name.toLowerCase().replace(/\(.*\)/, "").replace(/-(instruct|chat|it)(?=-|$)/g, "").replace(/-v\d+\.\d+$/, ""));
 
 let namedFor = null;
-let named = new Map();
+let named = new Map(); // a measured model's name -> the builds of that model
 
-function rowsOf({ model, quant }) {
+// Names differ; a build that has this very figure tells that its model is meant.
+function rowsOf(model) {
   if (namedFor !== table) {
-    named = new Map();
-    for (const row of rows) {
-      const name = plainName(row.model[0]);
-      if (named.has(name)) named.get(name).push(row);
-      else named.set(name, [row]);
+    const names = new Map();
+    for (const { figure } of marks) names.set(figure.model, new Set());
+    for (const [name, models] of names) {
+      for (const [n, model] of table.models.entries()) if (plainName(model[0]) === plainName(name)) models.add(n);
     }
+    const figures = new Map(marks.map(({ figure }) => [`${figure.bytes}/${figure.speed}`, figure.model]));
+    for (const row of rows) if (row.measured) names.get(figures.get(`${row.memory}/${row.speed}`))?.add(row.get("m"));
+    named = new Map([...names].map(([name, models]) => [name, rows.filter((row) => models.has(row.get("m")))]));
     namedFor = table;
   }
-  return (named.get(plainName(model)) ?? []).filter((row) => row.quant === quant || row.quant.startsWith(`${quant}_g`));
+  return named.get(model) ?? [];
 }
+
+const best = (builds) => builds.reduce((a, b) => (taken(b, a) < 0 ? b : a));
 
 // Brings the marks up to date with what is shown: models that are not searched for step back.
 function markPlot(found) {
-  const asked = state.q ? new Set(found.map((row) => plainName(row.model[0]))) : null;
+  const asked = state.q ? new Set(found) : null;
   for (const mark of marks) {
-    mark.rows = rowsOf(mark.figure);
-    mark.state = mark.rows.length === 0 ? "unpublished" : mark.rows.some((row) => RANK[row.status] === 0) ? "fits" : "unfit";
-    mark.isAsked = asked === null || asked.has(plainName(mark.figure.model));
     const { element, figure } = mark;
-    element.setAttribute("class", `dot ${kind(figure.quant)} ${mark.state}${mark.isAsked ? "" : " faded"}`);
-    element.setAttribute("aria-label", wordsOf(mark));
-    element.setAttribute("aria-disabled", String(mark.state === "unpublished"));
-    element.setAttribute("tabindex", "-1");
+    const builds = rowsOf(figure.model);
+    mark.rows = builds.filter((row) => row.quant.split(" / ").includes(figure.quant));
+    mark.others = builds.filter((row) => !mark.rows.includes(row));
+    mark.status = mark.rows.length ? best(mark.rows).status : "unpublished";
+    mark.isAsked = asked === null || builds.some((row) => asked.has(row));
+    mark.words = wordsOf(mark);
+    element.setAttribute("aria-label", mark.words);
+    element.setAttribute("aria-disabled", String(builds.length === 0));
+    element.setAttribute("class", `dot ${kind(figure.quant)} ${looks(mark)}${builds.length ? "" : " idle"}${mark.isAsked ? "" : " faded"}`);
   }
-  labelSome(asked !== null);
-  marks[0]?.element.setAttribute("tabindex", "0");
+  const first = alongMemory().find((mark) => mark.isAsked) ?? alongMemory()[0];
+  stopAt(tabStop?.isAsked ? tabStop : first);
+  if (marks.length) by("plot").querySelector(".legend").replaceChildren(...legend());
+  tell(pointed);
 }
 
-function labelSome(isSearch) {
-  const fitting = marks.filter((mark) => mark.state === "fits");
-  const greatest = (value) => fitting.reduce((a, b) => (value(b) > value(a) ? b : a), fitting[0]);
-  const searched = isSearch ? marks.filter((mark) => mark.isAsked) : [];
-  const shown = new Set(isSearch ? (searched.length <= 6 ? searched : []) : [greatest((m) => m.figure.speed), greatest((m) => m.figure.bytes)]);
-  for (const mark of marks) mark.label.setAttribute("visibility", shown.has(mark) ? "visible" : "hidden");
+// Until a runtime is chosen, memory alone tells what fits.
+function looks({ status }) {
+  if (status === "unpublished") return status;
+  if (DOES_NOT_FIT.has(status)) return "unfit";
+  return RANK[status] === 0 || (status === "unknown" && !state.rt) ? "fits" : "doubtful";
 }
 
-function wordsOf({ figure, state }) {
-  const values = { ...figure, speed: figure.speed.toFixed(1), memory: gigabytes(figure.bytes) };
-  const said = say("plot-mark", values);
-  return state === "fits" ? said : [said, say(`plot-${state}`)].join(say("join-sentence"));
+// Names for the fastest and the largest that fit, or for what is searched for, as far as there is room.
+function labelSome() {
+  const fitting = marks.filter((mark) => looks(mark) === "fits");
+  const fastest = [...fitting].sort((a, b) => b.figure.speed - a.figure.speed);
+  const largest = [...fitting].sort((a, b) => b.figure.bytes - a.figure.bytes);
+  const wanted = state.q ? marks.filter((mark) => mark.isAsked) : [fastest[0], largest[0], fastest[1], largest[1]].filter(Boolean);
+  const shown = pointed ? [pointed] : [];
+  const isFree = (mark) => shown.every((other) => other.figure.model !== mark.figure.model &&
+    (Math.abs(other.y - mark.y) > 15 || other.end < mark.start || mark.end < other.start));
+  for (const mark of wanted) if (isFree(mark)) shown.push(mark);
+  for (const mark of marks) mark.label.setAttribute("visibility", shown.includes(mark) ? "visible" : "hidden");
+}
+
+function wordsOf({ figure, status, rows: builds, others }) {
+  const said = say("plot-mark", { ...figure, speed: figure.speed.toFixed(1), memory: gigabytes(figure.bytes) });
+  const quants = [...new Set(others.map((row) => row.quant).filter(Boolean))].sort().join(say("join-list"));
+  const more = builds.length === 0
+    ? (quants ? say("plot-other-quants", { quants }) : say("plot-unpublished"))
+    : DOES_NOT_FIT.has(status) ? say("plot-unfit")
+    : status === "ok" || (status === "unknown" && !state.rt) ? "" : say("plot-status", { status: say(status) });
+  return more ? [said, more].join(say("join-sentence")) : said;
+}
+
+// --- pointing and choosing ------------------------------------------------------------------------
+
+// Marks lie close to each other: the nearest is meant. What no pointer made (a screen reader's click) means what it is on.
+function nearest(event) {
+  if (event.type === "click" && event.detail === 0) return marks.find((mark) => mark.element.contains(event.target)) ?? null;
+  const { left, top } = event.currentTarget.getBoundingClientRect();
+  const distance = (mark) => Math.hypot(mark.x - event.clientX + left, mark.y - event.clientY + top);
+  const near = marks.filter((mark) => distance(mark) <= REACH);
+  return near.length ? near.reduce((a, b) => (distance(b) < distance(a) ? b : a)) : null;
+}
+
+// A finger covers what it points at, so it is told first and asked then.
+function press(mark, event) {
+  if (mark === null) return;
+  if (event.pointerType !== "touch") choose(mark);
+  else {
+    tell(mark);
+    stopAt(mark);
+    told(mark.words);
+    if (mark.rows.length + mark.others.length) by("plot-said").append(" ", make("button", { type: "button", onclick: () => choose(mark) }, say("plot-show")));
+  }
 }
 
 function tell(mark) {
-  by("plot-said").textContent = mark ? wordsOf(mark) : say("plot-hint");
+  pointed?.element.classList.remove("pointed");
+  pointed = mark;
+  pointed?.element.classList.add("pointed");
+  by("plot-said").textContent = mark?.words ?? say("plot-hint");
+  labelSome();
 }
 
+// Shows a mark's builds, or else its model's in other quantisations, whatever was filtered before.
 function choose(mark) {
-  if (mark.state === "unpublished") return;
-  if (mark.state === "unfit") by("all").checked = Boolean(state.all = "1");
-  by("search").value = state.q = mark.rows[0].model[0];
+  tell(mark);
+  const builds = mark.rows.length ? mark.rows : mark.others;
+  if (builds.length === 0) return;
+  const { model, status } = best(builds);
+  state.q = model[0];
+  if (DOES_NOT_FIT.has(status)) state.all = "1";
+  const shown = new Set(matching());
+  if (!builds.some((row) => shown.has(row) && (state.all || !DOES_NOT_FIT.has(row.status)))) Object.assign(state, { quant: "", ctx: "" });
+  for (const [id, key] of [["search", "q"], ["quant", "quant"], ["context", "ctx"]]) by(id).value = state[key];
+  by("all").checked = Boolean(state.all);
   draw();
   by("results").focus();
 }
 
-// One stop of the Tab key; the arrows go through the marks by their memory.
-function walk(event) {
-  const sorted = [...marks].sort((a, b) => a.figure.bytes - b.figure.bytes);
-  const now = sorted.findIndex((mark) => mark.element === document.activeElement);
-  if (["Enter", " "].includes(event.key)) {
-    event.preventDefault();
-    choose(sorted[now]);
-    return;
-  }
-  const to = { ArrowRight: now + 1, ArrowDown: now + 1, ArrowLeft: now - 1, ArrowUp: now - 1, Home: 0, End: sorted.length - 1 }[event.key];
-  if (to === undefined || !sorted[to]) return;
-  event.preventDefault();
-  for (const mark of marks) mark.element.setAttribute("tabindex", mark === sorted[to] ? "0" : "-1");
-  sorted[to].element.focus();
+const alongMemory = () => [...marks].sort((a, b) => a.figure.bytes - b.figure.bytes);
+
+function stopAt(mark) {
+  tabStop = mark ?? null;
+  for (const other of marks) other.element.setAttribute("tabindex", other === tabStop ? "0" : "-1");
 }
+
+// One stop of the Tab key; from there to the sides by memory, up and down by speed.
+function walk(event) {
+  const now = marks.find((mark) => mark.element === document.activeElement);
+  if (!now) return;
+  const isUpright = ["ArrowUp", "ArrowDown"].includes(event.key);
+  const line = isUpright ? [...marks].sort((a, b) => a.figure.speed - b.figure.speed) : alongMemory();
+  const at = line.indexOf(now);
+  const to = { ArrowRight: at + 1, ArrowLeft: at - 1, ArrowUp: at + 1, ArrowDown: at - 1, Home: 0, End: line.length - 1 }[event.key];
+  if (to === undefined && !["Enter", " "].includes(event.key)) return;
+  event.preventDefault();
+  if (to === undefined) choose(now);
+  else line[to]?.element.focus();
+}
+
+// Unfolded, it learns how wide it is.
+by("plot-part").addEventListener("toggle", () => { if (table !== null) { drawPlot(); markPlot(matching()); } }, true);
 
 // --- beside it ------------------------------------------------------------------------------------
 
-function legend(figures) {
-  const picture = (name, state) => shape("svg", { viewBox: "0 0 16 16", "aria-hidden": "true" },
-    shape("g", { class: `${name} ${state}` }, KINDS[name].draw(8, 8)));
-  const kinds = Object.keys(KINDS).filter((name) => figures.some((f) => kind(f.quant) === name));
-  return make("p", { class: "legend" },
-    ...kinds.map((name) => make("span", {}, picture(name, "fits"), ` ${KINDS[name].label}`)),
-    make("span", {}, picture("w4", "unfit"), ` ${say("plot-hollow")}`));
+function legend() {
+  const picture = (name, looked) => shape("svg", { viewBox: "0 0 16 16", "aria-hidden": "true" },
+    shape("g", { class: `${name} ${looked}` }, KINDS[name].draw(8, 8)));
+  const kinds = Object.keys(KINDS).map((name) => [name, new Set(marks.filter((m) => kind(m.figure.quant) === name).map((m) => m.figure.quant))]);
+  const seen = new Set(marks.map(looks));
+  return [
+    ...kinds.filter(([, quants]) => quants.size).map(([name, quants]) => make("span", {}, picture(name, "fits"), ` ${[...quants].sort().join(say("join-list"))}`)),
+    ...["doubtful", "unfit", "unpublished"].filter((looked) => seen.has(looked)).map((looked) =>
+      make("span", {}, picture(kind(marks[0].figure.quant), looked), ` ${say(`plot-is-${looked}`)}`)),
+  ];
 }
 
 // One line for each model and source, its quantisations beside each other.
@@ -207,8 +302,9 @@ function asTable(figures) {
   }
   const kinds = Object.keys(KINDS).filter((name) => figures.some((f) => kind(f.quant) === name));
   const cell = (found, name) => make("td", { class: "number" }, ...found.filter((f) => kind(f.quant) === name).flatMap((f, n) => [
-    n ? make("br") : "", f.quant === KINDS[name].label ? "" : `${f.quant} `,
-    `${gigabytes(f.bytes)}${say("join-list")}${f.speed.toFixed(1)} ${say("head-speed")}`]));
+    n ? make("br") : "", ...[
+      f.quant === KINDS[name].label ? "" : `${f.quant} `, `${gigabytes(f.bytes)}${say("join-list")}`, `${f.speed.toFixed(1)} ${say("head-speed")}`,
+    ].filter(Boolean).flatMap((text) => [make("span", {}, text), make("wbr")])]));
   return make("table", {},
     make("thead", {}, make("tr", {}, make("th", { scope: "col" }, say("plot-model")),
       ...kinds.map((name) => make("th", { scope: "col", class: "number" }, KINDS[name].label)), make("th", { scope: "col" }, say("source")))),
