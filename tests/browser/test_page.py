@@ -171,9 +171,9 @@ def test_orders(visitor: Visitor, address: str) -> None:
 
 def test_a_link_shows_others_the_same(visitor: Visitor, address: str) -> None:
     page = visitor.opens(address)
-    page.select_option("#runtime", "1.2.1")
-    page.select_option("#memory", "4")
-    page.select_option("#quant", "w8a8")
+    page.select_option("#runtime", "1.2.3")
+    page.select_option("#memory", "16")
+    page.select_option("#quant", "w4a16")
     page.select_option("#context", "4096")
     page.select_option("#sort", "small")
     page.fill("#search", "qwen")
