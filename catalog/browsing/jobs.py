@@ -6,6 +6,7 @@ Several at once would share one link and check the same free space, each for its
 from __future__ import annotations
 
 import ctypes
+import functools
 import json
 import queue
 import signal
@@ -165,14 +166,16 @@ class Jobs:
 
 
 def _start(command: Sequence[str]) -> subprocess.Popen[str]:
-    """Begin a process that ends when this thread does, however that comes about."""
+    """Begin a process that ends when this thread does, however that comes about.
+
+    Raises:
+        OSError: it cannot be started.
+    """
+    dies_with_us = None
     with suppress(OSError, AttributeError):  # of Linux alone
-        prctl = ctypes.CDLL(None).prctl
-        return _started(command, lambda: prctl(_PR_SET_PDEATHSIG, signal.SIGTERM))
-    return _started(command, None)
-
-
-def _started(command: Sequence[str], first: Callable[[], object] | None) -> subprocess.Popen[str]:
+        dies_with_us = functools.partial(
+            ctypes.CDLL(None).prctl, _PR_SET_PDEATHSIG, int(signal.SIGTERM)
+        )
     pipe = subprocess.PIPE
     return subprocess.Popen(  # noqa: S603 - our own program
         command,
@@ -182,7 +185,7 @@ def _started(command: Sequence[str], first: Callable[[], object] | None) -> subp
         text=True,
         errors="replace",
         start_new_session=True,  # Ctrl-C reaches it through us, once
-        preexec_fn=first,  # noqa: PLW1509 - one call of the kernel, and nothing that has locks
+        preexec_fn=dies_with_us,  # noqa: PLW1509 - one call of the kernel, and nothing that has locks
     )
 
 
