@@ -67,12 +67,17 @@ def _measured(model: str, platform: Platform, quant: Quant) -> MemoryNeed | None
     one that is higher.
     """
     name = _plain(model)
-    short = _CHAT.sub("", name)
-    for key in (name, short, _TABLE_NAMES.get(short, short)):
+    for key in (name, _CHAT.sub("", name), series(model)):
         found = _figures().get((key, platform.value, quant))
         if found is not None:
             return found
     return None
+
+
+def series(model: str) -> str:
+    """Return what models have in common that one figure may stand for, however they are spelt."""
+    short = _CHAT.sub("", _plain(model))
+    return _TABLE_NAMES.get(short, short)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -16,7 +16,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from rkfetch.catalog.measured import measured_figures
+from rkfetch.catalog.measured import measured_figures, series
 from rkfetch.registry.memory import COMFORT_BYTES, SYSTEM_BYTES
 from rkfetch.registry.model import Platform
 from rkfetch.registry.runtimes import RELEASES
@@ -75,7 +75,6 @@ def site(about: About, builds: Iterable[Build], board: Target | None = None) -> 
     shown = tables(builds, RELEASES, board)
     facts = {
         "name": about.name,
-        "date": about.date,
         "runtimes": [str(version) for version in RELEASES],
         "boards": [[b.name, b.platform.value, list(b.memory_gb)] for b in BOARDS],
         "memory": {"system": SYSTEM_BYTES, "comfort": COMFORT_BYTES},
@@ -135,11 +134,14 @@ def _inside_html(facts: Mapping[str, Any]) -> str:
 
 
 def _measured() -> dict[str, list[list[Any]]]:
-    """Return all measured figures by SoC: model, quantisation, bytes, tokens a second, source."""
+    """Return all measured figures by SoC: model, series, quantisation, bytes, speed, source."""
     found: dict[str, list[list[Any]]] = {}
     for figure in measured_figures():
         need = figure.need
-        row = [figure.model, str(figure.quant), need.size_bytes, need.tokens_per_s, need.source]
+        row = [
+            *(figure.model, series(figure.model), str(figure.quant)),
+            *(need.size_bytes, need.tokens_per_s, need.source),
+        ]
         found.setdefault(figure.platform, []).append(row)
     return found
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from rkfetch.catalog.border import HIDDEN
 from rkfetch.catalog.conflicts import COMPARED
-from rkfetch.catalog.measured import measured_memory
+from rkfetch.catalog.measured import measured_memory, series
 from rkfetch.catalog.models import SCHEMES, hub_id
 from rkfetch.catalog.places import together
 from rkfetch.registry.model import ATTRIBUTES, Availability, Platform, Target
@@ -158,7 +158,7 @@ def _table(
 
 def _model(models: Interned, artifact: Artifact) -> int:
     name = shown(artifact.model or "")
-    return models.number(name, [name, hub_id(name) if name else None, artifact.params_b])
+    return models.number(name, [name, hub_id(name) if name else None, series(name)])
 
 
 def _repository(repositories: Interned, build: Build) -> int:

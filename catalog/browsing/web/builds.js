@@ -148,11 +148,13 @@ const compare = {
   popular: (a, b) => (b.repository[4] ?? 0) - (a.repository[4] ?? 0),
 };
 
+const withinModel = () => (["best", "name"].includes(state.sort) ? taken : compare[state.sort]);
+
 // The models of these builds in the order that is asked for: {name, builds, first}.
 function grouped(found) {
   const groups = [];
   for (const row of found) (groups[row.get("m")] ??= []).push(row);
-  const within = ["best", "name"].includes(state.sort) ? taken : compare[state.sort];
+  const within = withinModel();
   const least = (builds, order) => builds.reduce((a, b) => (order(b, a) < 0 ? b : a));
   const models = Object.values(groups).map((builds) => ({ name: builds[0].model[0], builds, first: least(builds, within) }));
   // A model whose name nobody tells comes last.
@@ -162,6 +164,6 @@ function grouped(found) {
 }
 
 function inOrder(builds) {
-  const within = ["best", "name"].includes(state.sort) ? taken : compare[state.sort];
+  const within = withinModel();
   return [...builds].sort((a, b) => RANK[a.status] - RANK[b.status] || within(a, b));
 }

@@ -25,7 +25,7 @@ let tabStop = null; // the mark at which the Tab key stops
 let pointed = null; // the mark of which the line beneath tells
 
 function drawPlot() {
-  const figures = (facts.measured[state.soc] ?? []).map(([model, quant, bytes, speed, source]) => ({ model, quant, bytes, speed, source }));
+  const figures = (facts.measured[state.soc] ?? []).map(([model, series, quant, bytes, speed, source]) => ({ model, series, quant, bytes, speed, source }));
   by("plot-part").hidden = figures.length === 0;
   const width = by("plot").clientWidth || 340; // none while it is folded
   const asked = [state.soc, state.mem, document.documentElement.lang, width].join("/");
@@ -134,25 +134,20 @@ function placeLabel(mark, { width }) {
 
 // --- which of them somebody publishes for the board -------------------------------------------
 
-const plainName = (name) => squeeze(name.toLowerCase().replace(/\(.*\)/, "").replace(/-(instruct|chat|it)(?=-|$)/g, "").replace(/-v\d+\.\d+$/, ""));
+let sortedOut = null;
+let bySeries = new Map(); // what figures know models by -> their builds
 
-let namedFor = null;
-let named = new Map(); // a measured model's name -> the builds of that model
-
-// Names differ; a build that has this very figure tells that its model is meant.
-function rowsOf(model) {
-  if (namedFor !== table) {
-    const names = new Map();
-    for (const { figure } of marks) names.set(figure.model, new Set());
-    for (const [name, models] of names) {
-      for (const [n, model] of table.models.entries()) if (plainName(model[0]) === plainName(name)) models.add(n);
+function rowsOf({ series }) {
+  if (sortedOut !== table) {
+    bySeries = new Map();
+    for (const row of rows) {
+      const [, , known] = row.model;
+      if (bySeries.has(known)) bySeries.get(known).push(row);
+      else bySeries.set(known, [row]);
     }
-    const figures = new Map(marks.map(({ figure }) => [`${figure.bytes}/${figure.speed}`, figure.model]));
-    for (const row of rows) if (row.measured) names.get(figures.get(`${row.memory}/${row.speed}`))?.add(row.get("m"));
-    named = new Map([...names].map(([name, models]) => [name, rows.filter((row) => models.has(row.get("m")))]));
-    namedFor = table;
+    sortedOut = table;
   }
-  return named.get(model) ?? [];
+  return bySeries.get(series) ?? [];
 }
 
 const best = (builds) => builds.reduce((a, b) => (taken(b, a) < 0 ? b : a));
@@ -162,7 +157,7 @@ function markPlot(found) {
   const asked = state.q ? new Set(found) : null;
   for (const mark of marks) {
     const { element, figure } = mark;
-    const builds = rowsOf(figure.model);
+    const builds = rowsOf(figure);
     mark.rows = builds.filter((row) => row.quant.split(" / ").includes(figure.quant));
     mark.others = builds.filter((row) => !mark.rows.includes(row));
     mark.status = mark.rows.length ? best(mark.rows).status : "unpublished";
