@@ -20,10 +20,11 @@ from e2e.world import OTHER, QWEN, W4, W8, World
 from hub.faults import Fault
 from hub.server import Hub
 from rknn_files import rknn_bytes
+from waiting import wait_until
 
 if TYPE_CHECKING:
     import subprocess
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
     from .conftest import Visitor
 
@@ -195,13 +196,6 @@ def test_a_port_that_is_taken_is_said(world: World) -> None:
 # --- one at a time, in parts ----------------------------------------------------------------------
 
 
-def wait_for(said: Callable[[], bool], within_s: float = 60) -> None:
-    deadline = time.monotonic() + within_s
-    while not said():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-
-
 def states(here: Browsing) -> dict[str, str]:
     told = json.loads(here.ask("GET", "/jobs", X_Rkfetch_Key=here.key)[1])
     return {reference.rpartition("_")[2]: job["state"] for reference, job in told.items()}
@@ -249,10 +243,10 @@ def test_the_encoder_of_a_vision_model_is_told_apart(world: World) -> None:
             return dict(told[reference])
 
         assert hold.reached.wait(60)
-        wait_for(lambda: job()["part"] == 2)
+        wait_until(lambda: job()["part"] == 2, at_most_s=60)
         assert job()["total"] > 29_000_000
         hold.released.set()
-        wait_for(lambda: job()["state"] == "done")
+        wait_until(lambda: job()["state"] == "done", at_most_s=60)
 
 
 def test_what_is_installed_since_is_shown(visitor: Visitor, world: World) -> None:
@@ -344,7 +338,7 @@ def test_the_browser_is_started_without_the_key_and_served(world: World, tmp_pat
     screen = {"DISPLAY": ":99", "BROWSER": f"{program} %s"}
     process = world.start("browse", *BOARD, **screen)
     here = Browsing(process)
-    wait_for(seen.exists)
+    wait_until(seen.exists, at_most_s=60)
     started, landed = seen.read_text().splitlines()
     assert here.key not in started
     assert landed == here.address
@@ -359,12 +353,12 @@ def test_no_fetch_outlives_it(world: World, number: signal.Signals) -> None:
     process = world.start("browse", "--no-open", *BOARD)
     here = Browsing(process)
     order(here, "fetch", W4)
-    wait_for(lambda: bool(children(process.pid)))
+    wait_until(lambda: bool(children(process.pid)), at_most_s=60)
     (child,) = children(process.pid)
     world.wait_for_partial(1)
     process.send_signal(number)
     process.communicate(timeout=60)
-    wait_for(lambda: not Path(f"/proc/{child}").exists() or is_dead(child))
+    wait_until(lambda: not Path(f"/proc/{child}").exists() or is_dead(child), at_most_s=60)
     assert len(world.partials()) == 1
 
 
@@ -411,6 +405,6 @@ def test_who_goes_away_in_the_middle_leaves_no_trace(world: World) -> None:
                 )
         long = {"Content_Length": "9" * 5000, "X_Rkfetch_Key": here.key}
         assert here.ask("POST", "/fetch", None, **long)[0] == 404
-        wait_for(lambda: here.ask("GET", "/jobs", X_Rkfetch_Key=here.key)[0] == 200)
+        wait_until(lambda: here.ask("GET", "/jobs", X_Rkfetch_Key=here.key)[0] == 200, at_most_s=60)
         code, err = here.end()
     assert (code, err) == (0, "Ctrl-C ends it\n")

@@ -9,7 +9,6 @@ import runpy
 import shutil
 import subprocess
 import sys
-import time
 import zipfile
 from email import message_from_bytes
 from importlib.metadata import requires
@@ -24,6 +23,7 @@ from browser.test_browse import browsing
 from e2e.world import QWEN, W4
 from packed import MAKE, interpreter, make_pyz
 from users import ALICE, require_users, run_as
+from waiting import wait_until
 
 if TYPE_CHECKING:
     from e2e.world import World
@@ -107,10 +107,10 @@ def test_the_page_fetches(packed: World) -> None:
     (packed.cwd / "rkfetch.py").write_text("raise SystemExit('not ours')")
     with browsing(packed) as here:
         here.ask("POST", "/fetch", {"reference": reference}, X_Rkfetch_Key=here.key)
-        deadline = time.monotonic() + 120
-        while (job := here.jobs()[reference])["state"] in {"waiting", "running"}:
-            assert time.monotonic() < deadline, job
-            time.sleep(0.1)
+        wait_until(
+            lambda: here.jobs()[reference]["state"] not in {"waiting", "running"}, at_most_s=120
+        )
+        job = here.jobs()[reference]
     assert job["state"] == "done", job
 
 

@@ -8,12 +8,12 @@ import os
 import pty
 import subprocess
 import sys
-import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rkllm_files import rkllm_bytes
+from waiting import wait_until
 
 if TYPE_CHECKING:
     from hub.repos import RepoFile
@@ -151,7 +151,7 @@ class World:
         What the Hub has sent may still be on its way: a hold that was reached says nothing of
         what the process has written.
         """
-        deadline = time.monotonic() + 60
-        while not any(path.stat().st_size >= size_bytes for path in self.partials()):
-            assert time.monotonic() < deadline, self.partials()
-            time.sleep(0.02)
+        wait_until(
+            lambda: any(path.stat().st_size >= size_bytes for path in self.partials()),
+            at_most_s=60,
+        )

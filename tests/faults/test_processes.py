@@ -351,11 +351,11 @@ def test_fifty_failures_leave_nothing_open(rig: Rig) -> None:
         ways[rig.wire.misbehaved % len(ways)](ask)
 
     rig.wire.misbehave(fail)
-    env = {"HF_HUB_DOWNLOAD_TIMEOUT": "0.1"}
+    # Time enough for a busy machine to notice each before it is given up.
+    env = {"HF_HUB_DOWNLOAD_TIMEOUT": "0.5"}
     told = outcome(start(rig, attempts=2, times=50, env=env))
     assert told["code"] == 6
-    # On a busy machine some are given up before they have been noticed.
-    assert rig.wire.misbehaved >= 80
+    assert rig.wire.misbehaved >= 100
     files, threads = told["open_files"], told["threads"]
     assert max(files[10:]) <= max(files[:10]) + 2
     assert max(threads[10:]) <= max(threads[:10]) + 2

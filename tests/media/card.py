@@ -8,14 +8,15 @@ import json
 import os
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from waiting import wait_until
+
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
 PROGRAM = Path(__file__).with_name("faulty.py")
 
@@ -101,11 +102,3 @@ def mounted(folder: Path) -> Iterator[Card]:
         yield card
     finally:
         card.take_away()
-
-
-def wait_until(done: Callable[[], bool], *, at_most_s: float = 30) -> None:
-    """Wait for something that another process does."""
-    end = time.monotonic() + at_most_s
-    while not done():
-        assert time.monotonic() < end, "it did not come to pass"
-        time.sleep(0.01)

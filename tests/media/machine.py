@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from downloads import vouched_for
 from e2e.world import Run
-from media.card import wait_until
 from rkfetch.registry.store import Store
+from waiting import wait_until
 
 if TYPE_CHECKING:
     import subprocess

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from media.card import wait_until
 from media.machine import FETCH, HALF, MODEL
+from waiting import wait_until
 
 if TYPE_CHECKING:
     from pathlib import Path

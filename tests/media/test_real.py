@@ -12,8 +12,9 @@ import pytest
 
 from e2e.world import World
 from hub.server import Hub
-from media.card import require_fuse, wait_until
+from media.card import require_fuse
 from media.machine import BIG, FETCH, NAME, OWNER, Machine
+from waiting import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
